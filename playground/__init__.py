@@ -1,0 +1,1 @@
+"""A hands-on playground for generative models: VAE, GAN and diffusion, trained on the same pictures."""

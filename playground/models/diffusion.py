@@ -1,0 +1,138 @@
+"""Denoising diffusion (Ho et al. 2020) around diffusers' UNet2DModel, predicting v (Salimans and Ho 2022)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from playground.models.conditioning import AttributeEmbedding
+
+# Every value is written out: schedulers made `from_config` fall back to their own defaults for whatever is missing.
+NOISE_SCHEDULE = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.0001,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "prediction_type": "v_prediction",
+    "clip_sample": True,
+    "clip_sample_range": 1.0,
+}
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    size: int
+    channels: int
+    cardinalities: tuple[int, ...]
+    block_out_channels: tuple[int, ...] = (16, 32, 64, 128)
+    layers_per_block: int = 1
+    norm_num_groups: int = 4
+    attention_head_dim: int = 32
+
+
+def build_unet(config: DiffusionConfig) -> UNet2DModel:
+    levels = len(config.block_out_channels)
+    return UNet2DModel(
+        sample_size=config.size,
+        in_channels=config.channels,
+        out_channels=config.channels,
+        layers_per_block=config.layers_per_block,
+        block_out_channels=config.block_out_channels,
+        down_block_types=("DownBlock2D",) * levels,
+        up_block_types=("UpBlock2D",) * levels,
+        norm_num_groups=config.norm_num_groups,
+        attention_head_dim=config.attention_head_dim,
+        class_embed_type="identity",
+    )
+
+
+class Diffusion(nn.Module):
+    """A UNet that is told the labels as a vector added to its time embedding; "any" adds the zero vector.
+
+    Without labels it is exactly the unconditional UNet2DModel that `DDPMPipeline` opens from the same folder.
+    """
+
+    def __init__(self, unet: UNet2DModel, cardinalities: tuple[int, ...], noise_schedule: dict[str, object]) -> None:
+        super().__init__()
+        self.unet = unet
+        self.conditioner = AttributeEmbedding(cardinalities, 4 * unet.config.block_out_channels[0])
+        self.noise_schedule = dict(noise_schedule)
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        return tuple(table.num_embeddings - 1 for table in self.conditioner.tables)
+
+    @classmethod
+    def from_config(cls, config: DiffusionConfig) -> Diffusion:
+        return cls(build_unet(config), config.cardinalities, NOISE_SCHEDULE)
+
+    def scheduler(self) -> DDPMScheduler:
+        """A fresh scheduler of the network's own noise levels; schedulers count their steps, so never share one."""
+        return DDPMScheduler(**self.noise_schedule)
+
+    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        """x_t [batch, channels, size, size], t [batch] -> the network's prediction (v for our own weights)."""
+        known = labels[:, : len(self.conditioner.tables)]
+        return self.unet(x_t, t, class_labels=self.conditioner(known)).sample
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that plain `DDPMPipeline.from_pretrained` opens; the conditioner's tables lie beside the UNet."""
+        plain = UNet2DModel.from_config({**self.unet.config, "class_embed_type": None})
+        plain.load_state_dict(self.unet.state_dict())
+        plain.half().save_pretrained(folder / "unet")
+        self.scheduler().save_pretrained(folder / "scheduler")
+        index = {
+            "_class_name": "DDPMPipeline",
+            "unet": ["diffusers", "UNet2DModel"],
+            "scheduler": ["diffusers", "DDPMScheduler"],
+        }
+        (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+        (folder / "conditioner").mkdir(exist_ok=True)
+        (folder / "conditioner" / "config.json").write_text(json.dumps({"cardinalities": self.cardinalities}) + "\n")
+        tables = {name: value.half().contiguous() for name, value in self.conditioner.state_dict().items()}
+        save_file(tables, folder / "conditioner" / "model.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> Diffusion:
+        """Open our own folder, or any folder of an unconditional `DDPMPipeline` (then there are no labels to give)."""
+        unet = UNet2DModel.from_pretrained(
+            folder, subfolder="unet", class_embed_type="identity", use_safetensors=True, local_files_only=True
+        ).float()
+        schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+        schedule = {key: schedule.get(key, default) for key, default in cls.defaults().items()}
+        conditioner = folder / "conditioner"
+        cardinalities = ()
+        if conditioner.is_dir():
+            cardinalities = tuple(json.loads((conditioner / "config.json").read_text())["cardinalities"])
+        model = cls(unet, cardinalities, schedule)
+        if cardinalities:
+            model.conditioner.load_state_dict(load_file(conditioner / "model.safetensors"))
+        return model
+
+    @staticmethod
+    def defaults() -> dict[str, object]:
+        """What diffusers assumes where a scheduler's file is silent, for the values that decide the noise."""
+        return {**NOISE_SCHEDULE, "prediction_type": "epsilon", "trained_betas": None}
+
+
+def velocity(x0: Tensor, eps: Tensor, alphas_cumprod: Tensor) -> Tensor:
+    """v = sqrt(a) eps - sqrt(1 - a) x0 (Salimans and Ho 2022), a broadcast over the picture."""
+    return alphas_cumprod.sqrt() * eps - (1 - alphas_cumprod).sqrt() * x0
+
+
+def from_velocity(x_t: Tensor, v: Tensor, alphas_cumprod: Tensor) -> tuple[Tensor, Tensor]:
+    """The x0 and eps that a predicted v stands for, given the unit-variance x_t."""
+    x0 = alphas_cumprod.sqrt() * x_t - (1 - alphas_cumprod).sqrt() * v
+    eps = (1 - alphas_cumprod).sqrt() * x_t + alphas_cumprod.sqrt() * v
+    return x0, eps
+
+
+def add_noise(x0: Tensor, eps: Tensor, alphas_cumprod: Tensor) -> Tensor:
+    """x_t = sqrt(a) x0 + sqrt(1 - a) eps: the forward process in one jump (Ho et al. 2020, eq. 4)."""
+    return alphas_cumprod.sqrt() * x0 + (1 - alphas_cumprod).sqrt() * eps
