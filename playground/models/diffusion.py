@@ -126,13 +126,6 @@ def velocity(x0: Tensor, eps: Tensor, alphas_cumprod: Tensor) -> Tensor:
     return alphas_cumprod.sqrt() * eps - (1 - alphas_cumprod).sqrt() * x0
 
 
-def from_velocity(x_t: Tensor, v: Tensor, alphas_cumprod: Tensor) -> tuple[Tensor, Tensor]:
-    """The x0 and eps that a predicted v stands for, given the unit-variance x_t."""
-    x0 = alphas_cumprod.sqrt() * x_t - (1 - alphas_cumprod).sqrt() * v
-    eps = (1 - alphas_cumprod).sqrt() * x_t + alphas_cumprod.sqrt() * v
-    return x0, eps
-
-
 def add_noise(x0: Tensor, eps: Tensor, alphas_cumprod: Tensor) -> Tensor:
     """x_t = sqrt(a) x0 + sqrt(1 - a) eps: the forward process in one jump (Ho et al. 2020, eq. 4)."""
     return alphas_cumprod.sqrt() * x0 + (1 - alphas_cumprod).sqrt() * eps

@@ -1,0 +1,237 @@
+"""The one door to all families: `generate(recipe, zoo)` yields Frames, tensors and facts, no pictures files.
+
+Progress, preview, cancel and tests come from the same `yield`; closing the generator stops the work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from playground import drawing, limits
+from playground.models import GAN, VAE, Diffusion
+from playground.models.vae import kl_per_dimension, reconstruction_loss, sample_posterior
+from playground.recipe import Recipe
+from playground.sampling.noise import draw_noise, seeded_generators, seeded_noise
+from playground.sampling.paths import grid, walk
+from playground.sampling.reverse import Step, build_scheduler, guided, reverse
+from playground.zoo import Entry, Zoo
+
+MAP_SIDE = 15
+NORMAL_99 = 2.576  # half of the width that holds 99 % of a standard normal distribution
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What an encoder says of one picture: numbers in nats, vectors [latent_dim]."""
+
+    x0: Tensor  # the picture, [1, channels, size, size]
+    mu: Tensor
+    logvar: Tensor | None  # None for a plain autoencoder: a point, not a distribution
+    reconstruction: Tensor  # [1, channels, size, size]
+    recon_loss: float
+    kl: float | None
+    kl_per_dimension: Tensor | None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture-to-be: what there is to see after so much work, with the facts about it."""
+
+    pictures: Tensor  # [n, channels, size, size] in [-1, 1], CPU
+    seconds: float  # since the work began
+    network_evaluations: int  # of one picture, so far
+    is_last: bool
+    step: Step | None = None  # diffusion: where the reverse process stands
+    z: Tensor | None = None  # VAE and GAN: the latent vectors used, [n, latent_dim]
+    encoding: Encoding | None = None
+    realness: Tensor | None = None  # GAN: chance of looking more real than a real picture, [n] in [0, 1]
+
+
+def labels_for(recipe: Recipe, entry: Entry, count: int) -> Tensor:
+    """The recipe's labels for `count` pictures, missing ones "any"; [count, attributes]."""
+    attributes = entry.dataset.attributes
+    if len(recipe.labels) > len(attributes):
+        raise ValueError(f"labels must be at most {len(attributes)} for {entry.dataset.name}, got {len(recipe.labels)}")
+    row = [*recipe.labels, *[0] * (len(attributes) - len(recipe.labels))]
+    for attribute, label in zip(attributes, row, strict=True):
+        limits.whole(attribute.name, label, 0, attribute.num_values)
+    return torch.tensor([row]).expand(count, -1)
+
+
+def evaluations_per_picture(recipe: Recipe) -> int:
+    """How many times a diffusion recipe asks its network for one picture."""
+    asks = 2 if recipe.guidance_scale not in (0.0, 1.0) and any(recipe.labels) else 1
+    return asks * (2 * recipe.steps - 1 if recipe.sampler == "heun" else recipe.steps)
+
+
+def check(recipe: Recipe, zoo: Zoo) -> Entry:
+    """Open the recipe's model and check what only the model knows; raises ValueError with a sentence."""
+    entry = zoo.open(recipe.dataset, recipe.model)
+    labels_for(recipe, entry, 1)
+    family = entry.card.family
+    suits = {"sample": True, "walk": True, "compare": True, "map": family == "vae", "encode": family == "vae"}
+    if not suits.get(recipe.task, family == "gan"):
+        raise ValueError(f"task {recipe.task} is not something that {recipe.model} can do")
+    if len(recipe.shifts) > entry.num_shifts:
+        raise ValueError(f"shifts must be at most {entry.num_shifts} values for {recipe.model}, got {len(recipe.shifts)}")
+    is_flat = family == "vae" and entry.network.config.latent_dim == 2
+    if (recipe.point or recipe.task == "map") and not is_flat:
+        raise ValueError(f"point needs a model with a two-dimensional latent space, not {recipe.model}")
+    if recipe.task in ("encode", "judge") and not recipe.drawing:
+        limits.whole("picture", recipe.picture, 0, len(zoo.reference(recipe.dataset).images) - 1)
+    if family == "diffusion":
+        total = evaluations_per_picture(recipe) * recipe.count
+        if total > limits.MAX_NETWORK_EVALUATIONS:
+            raise ValueError(
+                f"steps x pictures must be at most {limits.MAX_NETWORK_EVALUATIONS} network evaluations, "
+                f"this recipe needs {total}"
+            )
+    return entry
+
+
+def generate(recipe: Recipe, zoo: Zoo) -> Iterator[Frame]:
+    """Do what the recipe says, yielding a Frame after every piece of work, the last one with `is_last`.
+
+    Raises ValueError before any work when the recipe does not suit the model.
+    """
+    entry = check(recipe, zoo)
+    match entry.network:
+        case VAE():
+            frames = encode(recipe, entry, zoo) if recipe.task == "encode" else decode(recipe, entry)
+        case GAN():
+            frames = judge(recipe, entry, zoo) if recipe.task == "judge" else fabricate(recipe, entry)
+        case Diffusion():
+            frames = denoise(recipe, entry)
+    yield from frames
+
+
+def last(recipe: Recipe, zoo: Zoo) -> Frame:
+    """The finished frame of a recipe."""
+    *_, frame = generate(recipe, zoo)
+    return frame
+
+
+def start_noise(recipe: Recipe, shape: tuple[int, ...]) -> Tensor:
+    """The noise that the recipe's seeds make: one draw a picture, or a walk from one seed's to another's."""
+    if recipe.task == "walk":
+        first, second = seeded_noise((recipe.seed, recipe.seed_to), shape)
+        return walk(first, second, recipe.count)
+    return seeded_noise(recipe.seeds, shape)
+
+
+def latent_spread(entry: Entry) -> Tensor:
+    """The standard deviation to draw z with: 1 for a VAE; an autoencoder has no prior, so as wide as its own codes."""
+    if entry.network.config.is_variational:
+        return torch.ones(entry.network.config.latent_dim)
+    return torch.tensor(entry.card.facts["facts"]["latent_extent"]) / NORMAL_99
+
+
+def latent_vectors(recipe: Recipe, entry: Entry) -> Tensor:
+    """The z that a VAE recipe decodes, [n, latent_dim]."""
+    if recipe.point:
+        return torch.tensor([recipe.point])
+    if recipe.task == "map":
+        extent = entry.card.facts["facts"]["latent_extent"]
+        return grid(extent[0], extent[1], MAP_SIDE)
+    z = start_noise(recipe, (entry.network.config.latent_dim,)) * recipe.temperature * latent_spread(entry)
+    for rank, shift in enumerate(recipe.shifts):
+        z[:, entry.latent_order[rank]] += shift * latent_spread(entry)[entry.latent_order[rank]]
+    return z
+
+
+@torch.inference_mode()
+def decode(recipe: Recipe, entry: Entry) -> Iterator[Frame]:
+    """VAE: latent vectors -> pictures."""
+    begin = time.perf_counter()
+    z = latent_vectors(recipe, entry)
+    pictures = entry.network.decode(z, labels_for(recipe, entry, len(z)))
+    yield Frame(pictures, time.perf_counter() - begin, 1, is_last=True, z=z)
+
+
+def given_picture(recipe: Recipe, entry: Entry, zoo: Zoo) -> tuple[Tensor, Tensor]:
+    """The visitor's drawing with the labels asked for, or a held-out picture with its own labels."""
+    if recipe.drawing:
+        return drawing.unpack(recipe.drawing, entry.dataset.shape), labels_for(recipe, entry, 1)
+    return zoo.reference(recipe.dataset).picture(recipe.picture)
+
+
+@torch.inference_mode()
+def encode(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Frame]:
+    """VAE: one picture -> its place in the latent space, its reconstruction, and `count` samples of the posterior."""
+    begin = time.perf_counter()
+    x0, labels = given_picture(recipe, entry, zoo)
+    network = entry.network
+    mu, logvar = network.encode(x0, labels)
+    logits = network.decode_logits(mu, labels)
+    dims = None if logvar is None else kl_per_dimension(mu, logvar)[0]
+    encoding = Encoding(
+        x0=x0,
+        mu=mu[0],
+        logvar=None if logvar is None else logvar[0],
+        reconstruction=2 * torch.sigmoid(logits) - 1,
+        recon_loss=float(reconstruction_loss(logits, x0)[0]),
+        kl=None if dims is None else float(dims.sum()),
+        kl_per_dimension=dims,
+    )
+    noise = seeded_noise(recipe.seeds, (network.config.latent_dim,)) * recipe.temperature
+    z = sample_posterior(mu, logvar, noise).expand(recipe.count, -1)
+    pictures = network.decode(z, labels.expand(recipe.count, -1))
+    yield Frame(pictures, time.perf_counter() - begin, 2, is_last=True, z=z, encoding=encoding)
+
+
+def realness(entry: Entry, pictures: Tensor, labels: Tensor) -> Tensor:
+    """Chance that the discriminator finds each picture more real than a real one (relativistic; 0.5: it cannot tell)."""
+    known = "asked" if labels.any() else "any"
+    real_logits = torch.tensor(entry.card.facts["facts"]["real_logits"][known])
+    logits = entry.network.discriminator(pictures, labels)
+    return torch.sigmoid(logits[:, None] - real_logits[None]).mean(1)
+
+
+@torch.inference_mode()
+def fabricate(recipe: Recipe, entry: Entry) -> Iterator[Frame]:
+    """GAN: seeds -> z -> w -> pictures, and the discriminator's verdict on each."""
+    begin = time.perf_counter()
+    network = entry.network
+    z = start_noise(recipe, (network.config.latent_dim,))
+    labels = labels_for(recipe, entry, len(z))
+    w = network.truncate(network.generator.map(z), recipe.truncation_psi)
+    for rank, shift in enumerate(recipe.shifts):
+        w = w + shift * network.w_directions[rank]
+    pictures = network.generator.synthesize(w, labels)
+    verdict = realness(entry, pictures, labels)
+    yield Frame(pictures, time.perf_counter() - begin, 1, is_last=True, z=z, realness=verdict)
+
+
+@torch.inference_mode()
+def judge(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Frame]:
+    """GAN: the discriminator's verdict on a drawing or a held-out picture."""
+    begin = time.perf_counter()
+    x0, labels = given_picture(recipe, entry, zoo)
+    verdict = realness(entry, x0, labels)
+    yield Frame(x0, time.perf_counter() - begin, 1, is_last=True, realness=verdict)
+
+
+def denoise(recipe: Recipe, entry: Entry) -> Iterator[Frame]:
+    """Diffusion: noise -> pictures, one Frame a step; its pictures are the predicted clean ones until the last."""
+    begin = time.perf_counter()
+    network = entry.network
+    labels = labels_for(recipe, entry, recipe.count)
+    if recipe.task == "walk":
+        noise = start_noise(recipe, entry.dataset.shape)
+        generators = seeded_generators([recipe.seed] * recipe.count)
+    else:
+        generators = seeded_generators(recipe.seeds)
+        noise = draw_noise(generators, entry.dataset.shape)
+    scheduler = build_scheduler(recipe.sampler, network.noise_schedule)
+    asked = guided(network, labels, recipe.guidance_scale)
+    each = evaluations_per_picture(recipe)
+    for step in reverse(asked, scheduler, noise, recipe.steps, generators, recipe.eta):
+        is_last = step.index == step.total - 1
+        pictures = (step.x_next if is_last else step.x0).clamp(-1, 1)
+        done = each * (step.index + 1) // step.total
+        yield Frame(pictures, time.perf_counter() - begin, done, is_last, step=step)

@@ -1,0 +1,80 @@
+"""Every number a visitor may not exceed, and the checks at the door.
+
+Each check returns the value in its right type or raises ValueError with a sentence that names the field, its limits and
+the value. Below the door nothing is checked again.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+MAX_SEED = 2**32 - 1
+MAX_COUNT = 16
+MAX_STEPS = 1000
+MAX_NETWORK_EVALUATIONS = 4000  # pictures x steps x (2 with guidance, 2 with Heun): about half a minute on two cores
+MAX_TEMPERATURE = 2.0
+MAX_TRUNCATION = 1.5
+MAX_SHIFT = 4.0  # standard deviations along a latent direction
+MAX_SHIFTS = 12
+MAX_POINT = 50.0
+MAX_GUIDANCE = 10.0
+MAX_REFERENCE = 9_999
+MAX_ATTRIBUTES = 8
+MAX_ATTRIBUTE_VALUES = 256
+MAX_DRAWING_CHARACTERS = 4_000
+MAX_UPLOAD = "1mb"
+MAX_PIXELS = 2_000_000
+MAX_QUEUE = 32
+MAX_LIVE_AT_ONCE = 4
+MAX_MODELS_IN_MEMORY = 12
+MAX_SESSIONS = 200
+MAX_SCRUB_FRAMES = 100
+
+
+def shown(value: object) -> str:
+    """The value as a short piece of a sentence."""
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def whole(name: str, value: object, low: int, high: int) -> int:
+    """`value` as an int in [low, high]."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {shown(value)}")
+    return value
+
+
+def real(name: str, value: object, low: float, high: float) -> float:
+    """`value` as a finite float in [low, high]."""
+    if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {shown(value)}")
+    return float(value)
+
+
+def one_of(name: str, value: object, choices: Sequence[str]) -> str:
+    if type(value) is not str or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {shown(value)}")
+    return value
+
+
+def identifier(name: str, value: object) -> str:
+    """A short lower-case name, safe as part of a path."""
+    if type(value) is not str or not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", value):
+        raise ValueError(f"{name} must be a short lower-case name, got {shown(value)}")
+    return value
+
+
+def sequence(name: str, value: object, longest: int) -> tuple:
+    if not isinstance(value, (list, tuple)) or len(value) > longest:
+        raise ValueError(f"{name} must be a list of at most {longest} values, got {shown(value)}")
+    return tuple(value)
+
+
+def base64_text(name: str, value: object, longest: int) -> str:
+    if type(value) is not str or len(value) > longest or not re.fullmatch(r"[A-Za-z0-9_-]*", value):
+        raise ValueError(f"{name} must be at most {longest} letters, digits, - and _, got {shown(value)}")
+    return value

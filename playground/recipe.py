@@ -1,0 +1,135 @@
+"""Recipe: everything a visitor chose, checked. A link holds it, a saved PNG carries it, a test pins it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from urllib.parse import parse_qsl, urlencode
+
+from playground import limits
+
+VERSION = 1
+TASKS = ("sample", "walk", "map", "encode", "judge", "compare")
+SAMPLERS = ("ddpm", "ddim", "dpmpp", "sde_dpmpp", "unipc", "euler", "euler_a", "heun")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One frozen, checked choice; making one with a bad value raises ValueError with a sentence naming the field.
+
+    Old links stay true because only what differs from these defaults is written: a default never changes its value
+    without a new VERSION.
+    """
+
+    dataset: str = "digits"
+    model: str = "vae"
+    task: str = "sample"
+    labels: tuple[int, ...] = ()  # one per attribute, 0 or missing = any
+    seed: int = 0  # picture k is made from seed + k
+    count: int = 1
+    seed_to: int = 1  # where a walk ends
+    temperature: float = 1.0
+    truncation_psi: float = 1.0
+    shifts: tuple[float, ...] = ()  # standard deviations along the leading latent directions
+    point: tuple[float, ...] = ()  # a place on the map of a 2-D latent space, instead of the seed's
+    steps: int = 20
+    sampler: str = "dpmpp"
+    eta: float = 0.0
+    guidance_scale: float = 1.0
+    picture: int = 0  # which held-out picture to encode or judge
+    drawing: str = ""  # the visitor's own picture (see `playground.drawing`), instead of a held-out one
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        for name in ("dataset", "model"):
+            put(name, limits.identifier(name, getattr(self, name)))
+        put("task", limits.one_of("task", self.task, TASKS))
+        put("sampler", limits.one_of("sampler", self.sampler, SAMPLERS))
+        labels = limits.sequence("labels", self.labels, limits.MAX_ATTRIBUTES)
+        put("labels", tuple(limits.whole("labels", label, 0, limits.MAX_ATTRIBUTE_VALUES) for label in labels))
+        for name in ("seed", "seed_to"):
+            put(name, limits.whole(name, getattr(self, name), 0, limits.MAX_SEED))
+        put("count", limits.whole("count", self.count, 1, limits.MAX_COUNT))
+        put("steps", limits.whole("steps", self.steps, 1, limits.MAX_STEPS))
+        put("picture", limits.whole("picture", self.picture, 0, limits.MAX_REFERENCE))
+        put("temperature", limits.real("temperature", self.temperature, 0, limits.MAX_TEMPERATURE))
+        put("truncation_psi", limits.real("truncation_psi", self.truncation_psi, 0, limits.MAX_TRUNCATION))
+        put("eta", limits.real("eta", self.eta, 0, 1))
+        put("guidance_scale", limits.real("guidance_scale", self.guidance_scale, 0, limits.MAX_GUIDANCE))
+        shifts = limits.sequence("shifts", self.shifts, limits.MAX_SHIFTS)
+        put("shifts", tuple(limits.real("shifts", v, -limits.MAX_SHIFT, limits.MAX_SHIFT) for v in shifts))
+        point = limits.sequence("point", self.point, 2)
+        if len(point) == 1:
+            raise ValueError(f"point must be two numbers or none, got {limits.shown(point)}")
+        put("point", tuple(limits.real("point", v, -limits.MAX_POINT, limits.MAX_POINT) for v in point))
+        put("drawing", limits.base64_text("drawing", self.drawing, limits.MAX_DRAWING_CHARACTERS))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each picture."""
+        return tuple((self.seed + k) % (limits.MAX_SEED + 1) for k in range(self.count))
+
+
+DEFAULT = Recipe()
+
+
+def to_dict(recipe: Recipe) -> dict[str, object]:
+    """What differs from the defaults, with the version."""
+    chosen = {name: value for name, value in asdict(recipe).items() if value != getattr(DEFAULT, name)}
+    return {"v": VERSION, **chosen}
+
+
+def from_dict(values: Mapping[str, object]) -> Recipe:
+    """The recipe of a mapping that `to_dict` made; raises ValueError for another version or an unknown field."""
+    values = dict(values)
+    limits.whole("v", values.pop("v", VERSION), VERSION, VERSION)
+    known = {field.name for field in fields(Recipe)}
+    for name in values:
+        if name not in known:
+            raise ValueError(f"{limits.shown(name)} is not part of a recipe")
+    return Recipe(**values)
+
+
+def to_json(recipe: Recipe) -> str:
+    return json.dumps(to_dict(recipe))
+
+
+def from_json(text: str) -> Recipe:
+    """The recipe of `to_json`'s text; raises ValueError for anything else."""
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("a recipe must be a JSON object")
+    return from_dict(values)
+
+
+def to_query(recipe: Recipe) -> str:
+    """The recipe as the query of a link, such as `v=1&model=gan&labels=8&seed=42`."""
+    chosen = to_dict(recipe)
+    text = {k: ",".join(map(repr, v)) if isinstance(v, tuple) else v for k, v in chosen.items()}
+    return urlencode(text, safe=",")
+
+
+def from_query(query: str | Mapping[str, str]) -> Recipe:
+    """The recipe of a link's query; raises ValueError with a sentence for anything that is not one."""
+    pairs = dict(parse_qsl(query, keep_blank_values=True)) if isinstance(query, str) else dict(query)
+    values: dict[str, object] = {}
+    for name, text in pairs.items():
+        default = getattr(DEFAULT, name, VERSION if name == "v" else None)
+        if type(default) is str or default is None:
+            values[name] = text
+        elif type(default) is tuple:
+            item = int if name == "labels" else float
+            values[name] = tuple(parsed(name, part, item) for part in text.split(",") if part)
+        else:
+            values[name] = parsed(name, text, type(default))
+    return from_dict(values)
+
+
+def parsed(name: str, text: str, kind: type[int] | type[float]) -> int | float:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number, got {limits.shown(text)}") from None

@@ -1,0 +1,121 @@
+"""The reverse process: diffusers' schedulers walked step by step, so that every step can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    SchedulerMixin,
+    UniPCMultistepScheduler,
+)
+from torch import Generator, Tensor
+
+# x_t [batch, channels, size, size] and t (a scalar tensor) -> the network's prediction, same shape as x_t
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+
+CLIP = {"clip_sample": True, "clip_sample_range": 1.0}
+STATIC_THRESHOLD = {"thresholding": True, "sample_max_value": 1.0}  # the same clip, as the multistep solvers name it
+TRAILING = {"timestep_spacing": "trailing"}  # start at the last noise level, where the noise really is pure
+
+SCHEDULERS: dict[str, tuple[type[SchedulerMixin], Mapping[str, object]]] = {
+    "ddpm": (DDPMScheduler, CLIP | TRAILING),
+    "ddim": (DDIMScheduler, CLIP | TRAILING),
+    "dpmpp": (DPMSolverMultistepScheduler, STATIC_THRESHOLD | TRAILING),
+    "sde_dpmpp": (DPMSolverMultistepScheduler, STATIC_THRESHOLD | TRAILING | {"algorithm_type": "sde-dpmsolver++"}),
+    "unipc": (UniPCMultistepScheduler, STATIC_THRESHOLD | TRAILING),
+    "euler": (EulerDiscreteScheduler, TRAILING),
+    "euler_a": (EulerAncestralDiscreteScheduler, TRAILING),
+    "heun": (HeunDiscreteScheduler, CLIP | TRAILING),
+}
+STOCHASTIC = frozenset({"ddpm", "sde_dpmpp", "euler_a"})
+
+
+@dataclass(frozen=True)
+class Step:
+    """One point of the reverse trajectory; pictures are [batch, channels, size, size]."""
+
+    index: int
+    total: int
+    t: float
+    x_t: Tensor  # the noisy picture that the network looked at, at unit variance
+    x0: Tensor  # the clean picture it predicted
+    eps: Tensor  # the noise it predicted
+    x_next: Tensor  # what the sampler made of it; after the last step, the picture
+
+
+def build_scheduler(sampler: str, noise_schedule: Mapping[str, object]) -> SchedulerMixin:
+    """A fresh scheduler for one request. `noise_schedule` must spell out every beta: nothing is left to defaults."""
+    kind, options = SCHEDULERS[sampler]
+    return kind.from_config({**noise_schedule, **options})
+
+
+def guided(predict: Callable[[Tensor, Tensor, Tensor], Tensor], labels: Tensor, guidance_scale: float) -> Denoiser:
+    """Classifier-free guidance (Ho and Salimans 2022): away from "any" and towards the labels, `guidance_scale` times.
+
+    Scale 1 asks the network once with the labels, 0 once without them; anything else twice, in one batch.
+    """
+    nothing = torch.zeros_like(labels)
+    if guidance_scale == 0 or not labels.any():
+        return lambda x_t, t: predict(x_t, t.expand(len(x_t)), nothing)
+    if guidance_scale == 1:
+        return lambda x_t, t: predict(x_t, t.expand(len(x_t)), labels)
+
+    def denoise(x_t: Tensor, t: Tensor) -> Tensor:
+        both = predict(torch.cat([x_t, x_t]), t.expand(2 * len(x_t)), torch.cat([nothing, labels]))
+        without, towards = both.chunk(2)
+        return without + guidance_scale * (towards - without)
+
+    return denoise
+
+
+def predictions(prediction_type: str, x_t: Tensor, output: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    """The clean picture and the noise that a network's output stands for at signal level `a` = alphas_cumprod[t]."""
+    if prediction_type == "v_prediction":
+        return a.sqrt() * x_t - (1 - a).sqrt() * output, (1 - a).sqrt() * x_t + a.sqrt() * output
+    if prediction_type == "sample":
+        return output, (x_t - a.sqrt() * output) / (1 - a).sqrt()
+    return (x_t - (1 - a).sqrt() * output) / a.sqrt(), output
+
+
+def step_options(scheduler: SchedulerMixin, eta: float, generators: list[Generator]) -> dict[str, object]:
+    """The arguments that only some schedulers' `step` takes."""
+    if isinstance(scheduler, DDIMScheduler):
+        return {"eta": eta, "generator": generators}
+    if isinstance(scheduler, (DDPMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler)):
+        return {"generator": generators}
+    return {}
+
+
+@torch.inference_mode()
+def reverse(
+    denoise: Denoiser,
+    scheduler: SchedulerMixin,
+    noise: Tensor,
+    steps: int,
+    generators: Sequence[Generator],
+    eta: float = 0.0,
+) -> Iterator[Step]:
+    """Walk noise back to pictures (Ho et al. 2020, Algorithm 2, with any diffusers scheduler), yielding every step.
+
+    `noise` is [batch, channels, size, size] at unit variance; `generators`, one per picture, feed stochastic samplers.
+    """
+    scheduler.set_timesteps(steps)
+    sample = noise * scheduler.init_noise_sigma
+    options = step_options(scheduler, eta, list(generators))
+    alphas_cumprod = scheduler.alphas_cumprod.to(noise.device)
+    total = len(scheduler.timesteps)
+    for index, t in enumerate(scheduler.timesteps):
+        x_t = scheduler.scale_model_input(sample, t)
+        output = denoise(x_t, t)
+        a = alphas_cumprod[int(t.round())]
+        x0, eps = predictions(scheduler.config.prediction_type, x_t, output, a)
+        sample = scheduler.step(output, t, sample, **options).prev_sample
+        yield Step(index, total, float(t), x_t, x0, eps, sample)

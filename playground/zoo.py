@@ -1,0 +1,173 @@
+"""What is in `pretrained/`: lists it, checks it, loads it, keeps at most N models in memory."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from playground import limits
+from playground.datasets import DATASETS, Dataset
+from playground.datasets.base import PRETRAINED_FOLDER, sha256
+from playground.models import GAN, DamagedWeights, Diffusion, Model, load_model
+
+log = logging.getLogger(__name__)
+
+FAMILIES = ("vae", "gan", "diffusion")  # in the order of the tabs
+
+
+@dataclass(frozen=True)
+class Card:
+    """The facts about a trained model, as `card.json` beside its weights states them."""
+
+    dataset: str
+    model: str
+    family: str
+    folder: Path
+    facts: Mapping[str, object]  # the whole of card.json
+
+    @property
+    def metrics(self) -> Mapping[str, object]:
+        """Measured quality, empty before `python -m playground.evaluation` has run."""
+        return self.facts.get("metrics", {})
+
+    @property
+    def parameters(self) -> int:
+        return int(self.facts["parameters"])
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Held-out pictures: images uint8 [n, channels, size, size], labels [n, attributes] from 1."""
+
+    images: Tensor
+    labels: Tensor
+
+    def picture(self, index: int) -> tuple[Tensor, Tensor]:
+        """Picture `index` as [1, channels, size, size] in [-1, 1] and its labels [1, attributes]."""
+        return self.images[index : index + 1].float() / 127.5 - 1, self.labels[index : index + 1]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model ready to use: its network in evaluation mode, its card, its data set. Read-only, shared by all requests."""
+
+    network: Model
+    card: Card
+    dataset: Dataset
+
+    @cached_property
+    def latent_order(self) -> list[int]:
+        """Latent dimensions of a VAE, the most informative (by KL) first."""
+        kl = self.card.facts["facts"].get("kl_per_dimension")
+        return sorted(range(len(kl)), key=lambda k: -kl[k]) if kl else list(range(self.network.config.latent_dim))
+
+    @cached_property
+    def num_shifts(self) -> int:
+        """How many latent directions a visitor may move along."""
+        if isinstance(self.network, Diffusion):
+            return 0
+        dims = self.network.config.w_dim if isinstance(self.network, GAN) else self.network.config.latent_dim
+        return min(limits.MAX_SHIFTS, dims)
+
+
+def family_of(folder: Path) -> str:
+    if (folder / "model_index.json").exists():
+        return "diffusion"
+    return json.loads((folder / "config.json").read_text())["family"]
+
+
+def read_card(folder: Path) -> Card:
+    """The card in `folder`; raises DamagedWeights when it is missing or unreadable."""
+    try:
+        facts = json.loads((folder / "card.json").read_text())
+        return Card(facts["dataset"], facts["model"], family_of(folder), folder, facts)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedWeights(f"{folder.name}: its card cannot be read ({type(error).__name__})") from error
+
+
+def check_hashes(card: Card) -> None:
+    """Raise DamagedWeights unless the weight files are exactly those that the card lists."""
+    listed = card.facts.get("sha256", {})
+    found = {str(path.relative_to(card.folder)) for path in card.folder.rglob("*.safetensors")}
+    if not listed or found != set(listed):
+        raise DamagedWeights(f"{card.model}: its weight files are not those that the card lists")
+    for name, expected in listed.items():
+        if sha256(card.folder / name) != expected:
+            raise DamagedWeights(f"{card.model}: {name} is not the file that the card was written for")
+
+
+class Zoo:
+    """The models under one folder. A damaged one is left out with a line in the log; the rest work."""
+
+    def __init__(self, root: Path = PRETRAINED_FOLDER, capacity: int = limits.MAX_MODELS_IN_MEMORY) -> None:
+        self.root = root
+        self.capacity = capacity
+        self._lock = threading.Lock()
+        self._loaded: OrderedDict[tuple[str, str], Entry] = OrderedDict()
+        self._references: dict[str, Reference] = {}
+        self._cards = {(card.dataset, card.model): card for card in self._find()}
+
+    def _find(self) -> list[Card]:
+        cards = []
+        for path in sorted(self.root.glob("*/*/card.json")):
+            try:
+                card = read_card(path.parent)
+                check_hashes(card)
+            except DamagedWeights as damage:
+                log.warning("left out: %s", damage)
+                continue
+            if card.dataset in DATASETS and card.family in FAMILIES:
+                cards.append(card)
+        return cards
+
+    def datasets(self) -> list[Dataset]:
+        """The data sets that have at least one model."""
+        return [dataset for name, dataset in DATASETS.items() if any(key[0] == name for key in self._cards)]
+
+    def cards(self, dataset: str, family: str | None = None) -> list[Card]:
+        """The models of a data set, by family in the order of the tabs, the largest latent space last."""
+        found = [card for card in self._cards.values() if card.dataset == dataset and family in (None, card.family)]
+        return sorted(found, key=lambda card: (FAMILIES.index(card.family), card.model))
+
+    def card(self, dataset: str, model: str) -> Card:
+        """Raises ValueError, naming what there is, for a model that is not here."""
+        if (dataset, model) not in self._cards:
+            if not any(key[0] == dataset for key in self._cards):
+                here = ", ".join(d.name for d in self.datasets())
+                raise ValueError(f"dataset must be one of {here}, got {limits.shown(dataset)}")
+            here = ", ".join(card.model for card in self.cards(dataset))
+            raise ValueError(f"model must be one of {here}, got {limits.shown(model)}")
+        return self._cards[dataset, model]
+
+    def open(self, dataset: str, model: str) -> Entry:
+        """The model, loaded on first use; raises ValueError where there is none or its weights are damaged."""
+        card = self.card(dataset, model)
+        with self._lock:
+            entry = self._loaded.get((dataset, model))
+            if entry is None:
+                check_hashes(card)
+                entry = Entry(load_model(card.folder), card, DATASETS[dataset])
+                self._loaded[dataset, model] = entry
+                while len(self._loaded) > self.capacity:
+                    self._loaded.popitem(last=False)
+            self._loaded.move_to_end((dataset, model))
+            return entry
+
+    def reference(self, dataset: str) -> Reference:
+        """The held-out pictures of a data set."""
+        with self._lock:
+            if dataset not in self._references:
+                pictures = DATASETS[dataset].load_reference()
+                self._references[dataset] = Reference(
+                    torch.from_numpy(pictures.images), torch.from_numpy(pictures.labels)
+                )
+            return self._references[dataset]
