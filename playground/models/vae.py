@@ -19,8 +19,8 @@ class VAEConfig:
     channels: int
     cardinalities: tuple[int, ...]  # empty: the network is told nothing about the picture
     latent_dim: int
-    widths: tuple[int, ...] = (32, 64, 128)
-    hidden_dim: int = 256
+    widths: tuple[int, ...] = (32, 64, 96)
+    hidden_dim: int = 128
     is_variational: bool = True
 
 
