@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from playground.models.conditioning import AttributeEmbedding
 
 SLOPE = 0.2
+GAIN = math.sqrt(2 / (1 + SLOPE**2))  # of a leaky ReLU (He et al. 2015)
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,19 @@ class GANConfig:
     patch: int = 2  # pixels a side that the finest stage writes at once (pixel shuffle)
 
 
-def scaled_conv(in_channels: int, out_channels: int, kernel: int, gain: float = math.sqrt(2 / (1 + SLOPE**2))) -> nn.Conv2d:
+def scaled_conv(in_channels: int, out_channels: int, kernel: int, gain: float = GAIN) -> nn.Conv2d:
     conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)
     nn.init.normal_(conv.weight, std=gain / math.sqrt(in_channels * kernel**2))
     nn.init.zeros_(conv.bias)
     return conv
+
+
+def scaled_linear(in_features: int, out_features: int, gain: float) -> nn.Linear:
+    """A linear layer that keeps (gain 1) or scales the spread of what enters it."""
+    linear = nn.Linear(in_features, out_features)
+    nn.init.normal_(linear.weight, std=gain / math.sqrt(in_features))
+    nn.init.zeros_(linear.bias)
+    return linear
 
 
 class StyledBlock(nn.Module):
@@ -37,8 +46,7 @@ class StyledBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, w_dim: int) -> None:
         super().__init__()
-        self.style = nn.Linear(w_dim, in_channels + out_channels)
-        nn.init.zeros_(self.style.bias)
+        self.style = scaled_linear(w_dim, in_channels + out_channels, gain=0.3)
         self.skip = scaled_conv(in_channels, out_channels, 1, gain=1.0) if in_channels != out_channels else nn.Identity()
         self.first = scaled_conv(in_channels, out_channels, 3)
         self.second = scaled_conv(out_channels, out_channels, 3, gain=0.25)
@@ -57,15 +65,15 @@ class Generator(nn.Module):
         super().__init__()
         widths = config.widths
         self.mapping = nn.Sequential(
-            nn.Linear(config.latent_dim, config.w_dim),
+            scaled_linear(config.latent_dim, config.w_dim, GAIN),
             nn.LeakyReLU(SLOPE),
-            nn.Linear(config.w_dim, config.w_dim),
+            scaled_linear(config.w_dim, config.w_dim, GAIN),
             nn.LeakyReLU(SLOPE),
-            nn.Linear(config.w_dim, config.w_dim),
+            scaled_linear(config.w_dim, config.w_dim, gain=1.5),  # as loud as the labels, or z goes unheard
         )
         self.condition = AttributeEmbedding(config.cardinalities, config.w_dim)
         self.seed_side = config.size // config.patch // 2 ** (len(widths) - 1)
-        self.seed = nn.Linear(config.w_dim, widths[0] * self.seed_side**2)
+        self.seed = scaled_linear(config.w_dim, widths[0] * self.seed_side**2, gain=1.0)
         # two blocks a stage, one at the finest, where a block costs most
         self.stages = nn.ModuleList()
         for a, b in zip((widths[0], *widths[:-1]), widths, strict=True):
