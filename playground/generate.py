@@ -78,7 +78,9 @@ def check(recipe: Recipe, zoo: Zoo) -> Entry:
     if not suits.get(recipe.task, family == "gan"):
         raise ValueError(f"task {recipe.task} is not something that {recipe.model} can do")
     if len(recipe.shifts) > entry.num_shifts:
-        raise ValueError(f"shifts must be at most {entry.num_shifts} values for {recipe.model}, got {len(recipe.shifts)}")
+        raise ValueError(
+            f"shifts must be at most {entry.num_shifts} values for {recipe.model}, got {len(recipe.shifts)}"
+        )
     is_flat = family == "vae" and entry.network.config.latent_dim == 2
     if (recipe.point or recipe.task == "map") and not is_flat:
         raise ValueError(f"point needs a model with a two-dimensional latent space, not {recipe.model}")

@@ -18,7 +18,9 @@ def main() -> int:
         print(f"{dataset.name}: {error}", file=sys.stderr)
         return 1
     for split in ("train", "held_out"):
-        print(f"{split}: {len(dataset.load(split).images):,} pictures of {dataset.size}x{dataset.size}x{dataset.channels}")
+        print(
+            f"{split}: {len(dataset.load(split).images):,} pictures of {dataset.size}x{dataset.size}x{dataset.channels}"
+        )
     print(f"written to {file.relative_to(file.parents[1])} ({file.stat().st_size / 1e6:.1f} MB)")
     print(f"reference pictures: {dataset.reference_file.stat().st_size / 1e6:.1f} MB")
     return 0

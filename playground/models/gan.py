@@ -47,7 +47,9 @@ class StyledBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, w_dim: int) -> None:
         super().__init__()
         self.style = scaled_linear(w_dim, in_channels + out_channels, gain=0.3)
-        self.skip = scaled_conv(in_channels, out_channels, 1, gain=1.0) if in_channels != out_channels else nn.Identity()
+        self.skip = (
+            scaled_conv(in_channels, out_channels, 1, gain=1.0) if in_channels != out_channels else nn.Identity()
+        )
         self.first = scaled_conv(in_channels, out_channels, 3)
         self.second = scaled_conv(out_channels, out_channels, 3, gain=0.25)
         self.split = (in_channels, out_channels)
@@ -106,7 +108,9 @@ class PlainBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.skip = scaled_conv(in_channels, out_channels, 1, gain=1.0) if in_channels != out_channels else nn.Identity()
+        self.skip = (
+            scaled_conv(in_channels, out_channels, 1, gain=1.0) if in_channels != out_channels else nn.Identity()
+        )
         self.first = scaled_conv(in_channels, out_channels, 3)
         self.second = scaled_conv(out_channels, out_channels, 3, gain=0.25)
 
@@ -148,7 +152,9 @@ class GAN(nn.Module):
         self.generator = Generator(config)
         self.discriminator = Discriminator(config)
         self.register_buffer("w_mean", torch.zeros(config.w_dim))
-        self.register_buffer("w_directions", torch.zeros(config.w_dim, config.w_dim))  # row k: k-th direction x its spread
+        self.register_buffer(
+            "w_directions", torch.zeros(config.w_dim, config.w_dim)
+        )  # row k: k-th direction x its spread
 
     @torch.no_grad()
     def measure_w(self, generator: torch.Generator, samples: int = 20_000) -> None:

@@ -41,7 +41,9 @@ def main() -> int:
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    given = {f.name: getattr(arguments, f.name) for f in fields(Settings) if getattr(arguments, f.name) not in (None, False)}
+    given = {
+        f.name: getattr(arguments, f.name) for f in fields(Settings) if getattr(arguments, f.name) not in (None, False)
+    }
     settings = replace(SETTINGS[arguments.model], **given)
     dataset = DATASETS[arguments.dataset]
     torch.manual_seed(settings.seed)  # the networks' first weights

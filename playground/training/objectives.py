@@ -29,7 +29,9 @@ class Objective(Protocol):
     players: dict[str, nn.Module]  # who is optimised, in turn; usually one
     betas: tuple[float, float]  # of Adam
 
-    def losses(self, player: str, x0: Tensor, labels: Tensor, generator: Generator, progress: float) -> dict[str, Tensor]:
+    def losses(
+        self, player: str, x0: Tensor, labels: Tensor, generator: Generator, progress: float
+    ) -> dict[str, Tensor]:
         """Scalars of one turn; "loss" is the one to lower. `progress` runs from 0 to 1 over the training."""
 
     def sheet(self, network: nn.Module, labels: Tensor) -> Tensor:
@@ -54,7 +56,9 @@ class VAEObjective:
         self.beta = beta
         self.label_dropout = label_dropout
 
-    def losses(self, player: str, x0: Tensor, labels: Tensor, generator: Generator, progress: float) -> dict[str, Tensor]:
+    def losses(
+        self, player: str, x0: Tensor, labels: Tensor, generator: Generator, progress: float
+    ) -> dict[str, Tensor]:
         labels = drop_labels(labels, self.label_dropout, generator)
         mu, logvar = self.network.encode(x0, labels)
         z = sample_posterior(mu, logvar, noise_like(mu, generator))
@@ -99,7 +103,9 @@ class GANObjective:
         self.label_dropout = label_dropout
         self.turns = 0
 
-    def losses(self, player: str, x0: Tensor, labels: Tensor, generator: Generator, progress: float) -> dict[str, Tensor]:
+    def losses(
+        self, player: str, x0: Tensor, labels: Tensor, generator: Generator, progress: float
+    ) -> dict[str, Tensor]:
         labels = drop_labels(labels, self.label_dropout, generator)
         z = torch.randn(len(x0), self.network.config.latent_dim, generator=generator).to(x0.device)
         if player == "generator":
@@ -152,7 +158,9 @@ class DiffusionObjective:
         self.label_dropout = label_dropout
         self.alphas_cumprod = self.network.scheduler().alphas_cumprod
 
-    def losses(self, player: str, x0: Tensor, labels: Tensor, generator: Generator, progress: float) -> dict[str, Tensor]:
+    def losses(
+        self, player: str, x0: Tensor, labels: Tensor, generator: Generator, progress: float
+    ) -> dict[str, Tensor]:
         labels = drop_labels(labels, self.label_dropout, generator)
         eps = noise_like(x0, generator)
         # one noise level from each of `batch` equal slices: the same distribution, a steadier gradient
