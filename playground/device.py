@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 try:  # on ZeroGPU it must come before anything that touches CUDA
-    from spaces import GPU as zero_gpu
+    from spaces import GPU as zero_gpu  # noqa: N811
 except ImportError:
 
     def zero_gpu(function: Callable | None = None, **_: object) -> Callable:

@@ -187,7 +187,7 @@ def encode(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Frame]:
 
 
 def realness(entry: Entry, pictures: Tensor, labels: Tensor) -> Tensor:
-    """Chance that the discriminator finds each picture more real than a real one (relativistic; 0.5: it cannot tell)."""
+    """Chance that the discriminator finds each picture more real than a real one (relativistic; 0.5: undecided)."""
     known = "asked" if labels.any() else "any"
     real_logits = torch.tensor(entry.card.facts["facts"]["real_logits"][known])
     logits = entry.network.discriminator(pictures, labels)

@@ -58,7 +58,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Entry:
-    """A model ready to use: its network in evaluation mode, its card, its data set. Read-only, shared by all requests."""
+    """A model ready to use: network in evaluation mode, card, data set. Read-only, shared by all requests."""
 
     network: Model
     card: Card

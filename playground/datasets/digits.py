@@ -90,8 +90,8 @@ DIGITS = Dataset(
     licence="Creative Commons Attribution-Share Alike 3.0 (https://creativecommons.org/licenses/by-sa/3.0/)",
     attribution=(
         "MNIST database of handwritten digits. Yann LeCun and Corinna Cortes hold the copyright of MNIST, a derivative "
-        "work of the NIST databases. The test pictures, padded from 28x28 to 32x32, are distributed here under the same "
-        "licence."
+        "work of the NIST databases. The test pictures, padded from 28x28 to 32x32, are distributed here under the "
+        "same licence."
     ),
     build=build,
     num_reference=10_000,

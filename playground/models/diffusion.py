@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -82,7 +81,7 @@ class Diffusion(nn.Module):
         return self.unet(x_t, t, class_labels=self.conditioner(known)).sample
 
     def save(self, folder: Path) -> None:
-        """Write a folder that plain `DDPMPipeline.from_pretrained` opens; the conditioner's tables lie beside the UNet."""
+        """Write a folder that plain `DDPMPipeline.from_pretrained` opens; the conditioner lies beside the UNet."""
         plain = UNet2DModel.from_config({**self.unet.config, "class_embed_type": None})
         plain.load_state_dict(self.unet.state_dict())
         plain.half().save_pretrained(folder / "unet")

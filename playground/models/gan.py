@@ -1,9 +1,10 @@
-"""A compact modern GAN: no normalisation, residual blocks, a mapping network z -> w (after R3GAN, Huang et al. 2024)."""
+"""A compact modern GAN: no normalisation, residual blocks, mapping network z -> w (after R3GAN, Huang et al. 2024)."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -119,7 +120,7 @@ class PlainBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Picture and labels -> one logit, larger for "more real"; labels enter as a projection (Miyato and Koyama 2018)."""
+    """Picture and labels -> one logit, larger for "more real"; the labels are projected (Miyato and Koyama 2018)."""
 
     def __init__(self, config: GANConfig) -> None:
         super().__init__()
@@ -127,7 +128,7 @@ class Discriminator(nn.Module):
         self.unshuffle = nn.PixelUnshuffle(config.patch)
         self.pixels = scaled_conv(config.channels * config.patch**2, widths[0], 3, gain=1.0)
         self.stages = nn.ModuleList([nn.Sequential(PlainBlock(widths[0], widths[0]))])
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in pairwise(widths):
             self.stages.append(nn.Sequential(PlainBlock(a, b), PlainBlock(b, b)))
         side = config.size // config.patch // 2 ** (len(widths) - 1)
         self.features = nn.Linear(widths[-1] * side**2, 128)
@@ -158,7 +159,7 @@ class GAN(nn.Module):
 
     @torch.no_grad()
     def measure_w(self, generator: torch.Generator, samples: int = 20_000) -> None:
-        """Fill `w_mean` and `w_directions` with the mean and principal components of w (GANSpace, Härkönen et al. 2020)."""
+        """Fill `w_mean` and `w_directions` with the principal components of w (GANSpace, Härkönen et al. 2020)."""
         w = self.generator.map(torch.randn(samples, self.config.latent_dim, generator=generator))
         self.w_mean.copy_(w.mean(0))
         _, scale, rows = torch.linalg.svd(w - self.w_mean, full_matrices=False)

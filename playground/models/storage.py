@@ -17,7 +17,7 @@ Model = VAE | GAN | Diffusion
 SINGLE_FILE = {"vae": (VAE, VAEConfig), "gan": (GAN, GANConfig)}
 
 
-class DamagedWeights(ValueError):
+class DamagedWeights(ValueError):  # noqa: N818
     """A model folder that must not be run: the message names the file and what is wrong with it."""
 
 

@@ -1,4 +1,4 @@
-"""Variational autoencoder (Kingma and Welling 2014) and, as the same network without its noise, the plain autoencoder."""
+"""Variational autoencoder (Kingma and Welling 2014) and, the same network without noise, the plain autoencoder."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def sample_posterior(mu: Tensor, logvar: Tensor | None, noise: Tensor) -> Tensor
 
 
 def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(q(z|x) || N(0, 1)) in nats for every latent dimension, [batch, latent_dim] (Kingma and Welling 2014, app. B)."""
+    """KL(q(z|x) || N(0, 1)) in nats of each latent dimension, [batch, latent_dim] (Kingma and Welling 2014, app. B)."""
     return 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
 
 

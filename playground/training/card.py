@@ -23,6 +23,6 @@ def hardware() -> str:
 
 
 def write_card(folder: Path, facts: dict[str, object]) -> None:
-    """Write `card.json` with `facts` and the sha256 of every weight file; measured figures belong to old weights and go."""
+    """Write `card.json`: `facts` and the sha256 of every weight file; figures measured on older weights go."""
     hashes = {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*.safetensors"))}
     (folder / "card.json").write_text(json.dumps({**facts, "sha256": hashes}, indent=2) + "\n")

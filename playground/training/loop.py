@@ -1,7 +1,7 @@
 """One training loop for all families: moving average, checkpoints, resume, sample sheets, a log of losses, snapshots.
 
-Every random draw of step k comes from a generator seeded by (seed, k, process), so a run that was interrupted and resumed
-walks exactly the path of one that was not.
+Every random draw of step k comes from a generator seeded by (seed, k, process), so a run that was interrupted and
+resumed walks exactly the path of one that was not.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ def relativistic_loss(winner_logits: Tensor, loser_logits: Tensor) -> Tensor:
 
 
 def zero_centred_penalty(logits: Tensor, pictures: Tensor) -> Tensor:
-    """Squared norm of the discriminator's gradient at each picture, [batch] (R1 on real, R2 on fake; Mescheder et al. 2018)."""
+    """Squared norm of the discriminator's gradient at each picture, [batch] (R1, R2; Mescheder et al. 2018)."""
     (gradient,) = torch.autograd.grad(logits.sum(), pictures, create_graph=True)
     return gradient.float().square().flatten(1).sum(1)
 
