@@ -27,6 +27,11 @@ class GANConfig:
     patch: int = 2  # pixels a side that the finest stage writes at once (pixel shuffle)
 
 
+def leaky_clamp(x: Tensor, slope: float = 0.1) -> Tensor:
+    """Clamp to [-1, 1] with some slope left outside, so that a saturated pixel can still learn (tanh's cannot)."""
+    return torch.lerp(F.hardtanh(x), x, slope)
+
+
 def scaled_conv(in_channels: int, out_channels: int, kernel: int, gain: float = GAIN) -> nn.Conv2d:
     conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)
     nn.init.normal_(conv.weight, std=gain / math.sqrt(in_channels * kernel**2))
@@ -90,7 +95,7 @@ class Generator(nn.Module):
         return self.mapping(z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8))
 
     def synthesize(self, w: Tensor, labels: Tensor) -> Tensor:
-        """w [batch, w_dim] and labels -> pictures, squashed softly into [-1, 1]."""
+        """w [batch, w_dim] and labels -> pictures, in [-1, 1] but for a little overshoot."""
         style = w + self.condition(labels)
         x = self.seed(style).unflatten(1, (-1, self.seed_side, self.seed_side))
         for index, stage in enumerate(self.stages):
@@ -98,7 +103,7 @@ class Generator(nn.Module):
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
             for block in stage:
                 x = block(x, style)
-        return torch.tanh(self.shuffle(self.pixels(F.leaky_relu(x, SLOPE))).float())
+        return leaky_clamp(self.shuffle(self.pixels(F.leaky_relu(x, SLOPE))).float())
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         return self.synthesize(self.map(z), labels)
