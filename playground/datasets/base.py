@@ -56,6 +56,7 @@ class Dataset:
     attribution: str
     build: Callable[[], Mapping[str, Pictures]]  # makes "train" and "held_out"
     num_reference: int  # how many held-out pictures stand in pretrained/
+    ink_extent: float = 0.7  # how much of a picture's side its subject fills: drawings are fitted to it
     training: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # settings that differ, per model
 
     @property

@@ -95,4 +95,5 @@ DIGITS = Dataset(
     ),
     build=build,
     num_reference=10_000,
+    ink_extent=20 / 32,
 )

@@ -1,0 +1,1 @@
+"""The page: theme, text in two languages, shared rows, one module per tab."""

@@ -1,0 +1,156 @@
+"""Rows that several tabs share. Each returns its components by the recipe field that they set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import gradio as gr
+from gradio.components import Component
+
+from playground import limits
+from playground.recipe import DEFAULT
+from playground.ui.page import Page
+from playground.ui.text import attribute_key, value_key
+
+MOST_RADIO_VALUES = 12
+DRAWING_PAD = (Path(__file__).parent / "drawing_pad.js").read_text()
+
+
+def elem(tab: str, field: str) -> str:
+    """The id of a control in the page, such as `gan-seed`."""
+    return f"{tab}-{field.replace('.', '-').replace('_', '-')}"
+
+
+def model_picker(page: Page, tab: str, family: str, first: str | None = None) -> dict[str, Component]:
+    """Which of a family's models draws; named by `model_<name>` where a tab has words for it."""
+    names = [card.model for card in page.zoo.cards(page.dataset.name, family)]
+    titles = [
+        (page.words.label(f"model_{name}") if f"model_{name}" in page.words.table else name, name) for name in names
+    ]
+    picker = gr.Radio(
+        titles,
+        value=first if first in names else names[-1],
+        label=page.words.label("model"),
+        info=page.words.label("model_info"),
+        elem_id=elem(tab, "model"),
+        visible=len(names) > 1,
+    )
+    return {"model": picker}
+
+
+def label_pickers(page: Page, tab: str) -> dict[str, Component]:
+    """One picker an attribute, "any" first: buttons for a few values, a list for many."""
+    controls = {}
+    for index, attribute in enumerate(page.dataset.attributes):
+        choices = [(page.words.label("any"), 0)]
+        for label in range(1, attribute.num_values + 1):
+            choices.append((page.words.label(value_key(page.dataset, attribute.name, label)), label))
+        kind = gr.Radio if attribute.num_values <= MOST_RADIO_VALUES else gr.Dropdown
+        controls[f"labels.{index}"] = kind(
+            choices,
+            value=0,
+            label=page.words.label(attribute_key(page.dataset, attribute.name)),
+            elem_id=elem(tab, f"labels.{index}"),
+        )
+    return controls
+
+
+def seed_row(page: Page, tab: str, field: str = "seed", value: int = 0) -> dict[str, Component]:
+    """The seed box with its dice and "last" button; the buttons change the box in the page, without a request."""
+    with gr.Group():
+        seed = gr.Number(
+            value,
+            precision=0,
+            minimum=0,
+            maximum=limits.MAX_SEED,
+            label=page.words.label(field),
+            info=page.words.label(f"{field}_info"),
+            elem_id=elem(tab, field),
+        )
+        with gr.Row():
+            dice = gr.Button(page.words.label("dice"), size="sm", min_width=80, elem_id=elem(tab, f"{field}-dice"))
+            last = gr.Button(page.words.label("last_seed"), size="sm", min_width=80, elem_id=elem(tab, f"{field}-last"))
+    key = elem(tab, field)
+    quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    dice.click(None, seed, seed, js=f"(seed) => window.playgroundDice('{key}', seed)", **quiet)
+    last.click(None, seed, seed, js=f"(seed) => window.playgroundLast('{key}', seed)", **quiet)
+    return {field: seed}
+
+
+def count_slider(page: Page, tab: str, value: int = 4, most: int = limits.MAX_COUNT) -> dict[str, Component]:
+    slider = gr.Slider(
+        1,
+        most,
+        value,
+        step=1,
+        precision=0,
+        label=page.words.label("count"),
+        info=page.words.label("count_info"),
+        elem_id=elem(tab, "count"),
+    )
+    return {"count": slider}
+
+
+def task_picker(page: Page, tab: str, tasks: Sequence[str]) -> dict[str, Component]:
+    """What the tab does, one button a task, worded by `task_<name>`."""
+    choices = [(page.words.label(f"task_{task}"), task) for task in tasks]
+    return {"task": gr.Radio(choices, value=tasks[0], label=page.words.label("task"), elem_id=elem(tab, "task"))}
+
+
+def plain_slider(page: Page, tab: str, field: str, low: float, high: float, step: float) -> dict[str, Component]:
+    """A slider for a recipe field, worded by `<field>` and `<field>_info`, at the field's default."""
+    slider = gr.Slider(
+        low,
+        high,
+        getattr(DEFAULT, field),
+        step=step,
+        label=page.words.label(field),
+        info=page.words.label(f"{field}_info"),
+        elem_id=elem(tab, field),
+    )
+    return {field: slider}
+
+
+def shift_sliders(page: Page, tab: str, num: int) -> dict[str, Component]:
+    """Sliders along the leading latent directions, in standard deviations; 0 is where the seed put the picture."""
+    return {
+        f"shifts.{k}": gr.Slider(
+            -limits.MAX_SHIFT, limits.MAX_SHIFT, 0, step=0.05, label=f"{k + 1}", elem_id=elem(tab, f"shifts.{k}")
+        )
+        for k in range(num)
+    }
+
+
+def drawing_pad(page: Page, tab: str) -> dict[str, Component]:
+    """A black canvas to draw on; its value is the text of `playground.drawing.pack`, its event is `drawn`."""
+    clear = page.words.both("draw_clear")
+    template = (
+        f'<p class="pg-note">{page.words.both("draw_here")}</p>'
+        '<canvas class="pg-canvas" width="256" height="256" tabindex="0" aria-label="drawing"></canvas>'
+        f'<div class="pg-bar"><button type="button" data-clear>{clear}</button></div>'
+    )
+    pad = gr.HTML(
+        "",
+        html_template=template,
+        js_on_load=DRAWING_PAD,
+        size=page.dataset.size,
+        extent=page.dataset.ink_extent,
+        elem_id=elem(tab, "drawing"),
+    )
+    return {"drawing": pad}
+
+
+def picture_slider(page: Page, tab: str) -> dict[str, Component]:
+    """Which of the held-out pictures to look at."""
+    slider = gr.Slider(
+        0,
+        min(limits.MAX_REFERENCE, page.dataset.num_reference - 1),
+        0,
+        step=1,
+        precision=0,
+        label=page.words.label("picture"),
+        info=page.words.label("picture_info"),
+        elem_id=elem(tab, "picture"),
+    )
+    return {"picture": slider}

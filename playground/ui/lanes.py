@@ -1,0 +1,41 @@
+"""Two lanes: live controls answer at once, unqueued and newest wins; long jobs wait in one queue and stream."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import gradio as gr
+
+from playground import limits
+
+LIVE = {
+    "queue": False,
+    "trigger_mode": "always_last",
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
+JOB = {
+    "concurrency_id": "jobs",
+    "concurrency_limit": 1,
+    "trigger_mode": "once",
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
+
+
+class LiveGate:
+    """Lets only so many live answers be computed at once; a control moved meanwhile asks again by itself."""
+
+    def __init__(self, at_once: int = limits.MAX_LIVE_AT_ONCE, patience_s: float = 2.0) -> None:
+        self._places = threading.BoundedSemaphore(at_once)
+        self._patience_s = patience_s
+
+    def run(self, work: Callable[[], object]) -> object:
+        """The work's answer, or gradio's "leave everything as it is" when no place came free in time."""
+        if not self._places.acquire(timeout=self._patience_s):
+            return gr.skip()
+        try:
+            return work()
+        finally:
+            self._places.release()

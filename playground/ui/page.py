@@ -1,0 +1,112 @@
+"""What every tab is given, what every tab gives back, and how control values become a recipe."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import gradio as gr
+from gradio.components import Component
+
+from playground.datasets import Dataset
+from playground.recipe import Recipe
+from playground.ui import views
+from playground.ui.lanes import LiveGate
+from playground.ui.text import Words
+from playground.zoo import Zoo
+
+log = logging.getLogger(__name__)
+
+TUPLES = ("labels", "shifts", "point")
+
+
+@dataclass(frozen=True)
+class Page:
+    """The surroundings of a tab."""
+
+    zoo: Zoo
+    dataset: Dataset
+    words: Words
+    gate: LiveGate = field(default_factory=LiveGate)
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A finished tab: its controls by recipe field, and the event that draws what they say.
+
+    Fields that hold several values have one control each, named `labels.0`, `shifts.3` and so on.
+    """
+
+    name: str
+    controls: Mapping[str, Component]
+    draw: Callable[[dict[Component, object]], object]  # handler over a set of inputs
+    outputs: list[Component]
+    shows: Callable[[Recipe, Zoo], bool]  # whether a link with this recipe opens here
+    options: Mapping[str, object]  # the lane's event options
+
+    @property
+    def inputs(self) -> set[Component]:
+        return set(self.controls.values())
+
+
+def recipe_from(
+    page: Page, controls: Mapping[str, Component], values: Mapping[Component, object], **fixed: object
+) -> Recipe:
+    """The recipe that the controls say; raises ValueError with a sentence for a bad value."""
+    chosen: dict[str, object] = {}
+    for name, component in controls.items():
+        whole, _, _ = name.partition(".")
+        if whole in TUPLES:
+            chosen.setdefault(whole, []).append(values[component])
+        else:
+            chosen[name] = values[component]
+    chosen = {
+        name: tuple(value) if isinstance(value, list) and name in TUPLES else value for name, value in chosen.items()
+    }
+    if not any(chosen.get("shifts", ())):
+        chosen.pop("shifts", None)
+    return Recipe(**{"dataset": page.dataset.name, **chosen, **fixed})
+
+
+def updates_for(controls: Mapping[str, Component], recipe: Recipe) -> dict[Component, object]:
+    """The value of every control that makes the page say `recipe`."""
+    updates = {}
+    for name, component in controls.items():
+        whole, _, index = name.partition(".")
+        value = getattr(recipe, whole)
+        if index:
+            value = value[int(index)] if int(index) < len(value) else 0
+        updates[component] = value
+    return updates
+
+
+def answered(page: Page, work: Callable[[], str]) -> object:
+    """The view that `work` makes in the live lane; a visitor's mistake or our fault becomes a sentence in its place."""
+    try:
+        return page.gate.run(work)
+    except ValueError as refusal:
+        return views.refusal(page.words, str(refusal))
+    except Exception:
+        log.exception("a live view failed")
+        return views.failure(page.words)
+
+
+def streamed(page: Page, work: Callable[[], Iterator[object]], on_trouble: Callable[[str], object]) -> Iterator[object]:
+    """What `work` yields in the job lane; a mistake or a fault ends the stream with a sentence, placed by `on_trouble`."""
+    try:
+        yield from work()
+    except ValueError as refusal:
+        yield on_trouble(views.refusal(page.words, str(refusal)))
+    except Exception:
+        log.exception("a job failed")
+        yield on_trouble(views.failure(page.words))
+
+
+def on_any(controls: Mapping[str, Component]) -> list[object]:
+    """The event of every control that fires whoever moved it: the visitor, a reset button, the dice or a link."""
+    return [component.change for component in controls.values()]
+
+
+def hidden_unless(wanted: str, chosen: object) -> dict[str, object]:
+    return gr.update(visible=chosen == wanted)

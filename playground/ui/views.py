@@ -1,0 +1,101 @@
+"""HTML of what a tab shows. Words come in both languages and the page hides one; pictures are data URIs."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from playground import render
+from playground.recipe import Recipe, to_query
+from playground.ui.text import Words
+
+SAVED_FACTOR = 8  # a saved picture is this many times larger than the network's
+
+
+def picture(pixels: np.ndarray, alt: str, recipe: Recipe | None = None, classes: str = "pg-picture") -> str:
+    """uint8 [h, w, channels] as an <img> at its own size; the page enlarges it."""
+    uri = render.data_uri(render.to_png(pixels, recipe))
+    return f'<img class="{classes}" src="{uri}" alt="{html.escape(alt)}" draggable="false">'
+
+
+def figure(image: str, caption: str) -> str:
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+
+
+def took(words: Words, seconds: float) -> str:
+    if seconds < 1:
+        return words.both("took_ms", ms=f"{seconds * 1000:.0f}" if seconds >= 0.01 else f"{seconds * 1000:.1f}")
+    return words.both("took_s", s=f"{seconds:.1f}")
+
+
+def save_link(words: Words, key: str, content: bytes, file_name: str, kind: str = "image/png") -> str:
+    uri = render.data_uri(content, kind)
+    return f'<a class="pg-save" download="{html.escape(file_name)}" href="{uri}">{words.both(key)}</a>'
+
+
+def file_name(recipe: Recipe, ending: str = "png") -> str:
+    return f"{recipe.dataset}-{recipe.model}-{recipe.task}-{recipe.seed}.{ending}"
+
+
+def bar(words: Words, recipe: Recipe, saved: np.ndarray | None, facts: Sequence[str] = (), extra: str = "") -> str:
+    """The row above a result: copy its link, save it as PNG with the recipe inside, and the facts about it.
+
+    `saved` is the uint8 picture to save, None while there is nothing finished.
+    """
+    query = html.escape(to_query(recipe), quote=True)
+    done = html.escape(words.both("copied"), quote=True)
+    parts = [f'<button type="button" data-query="{query}" data-done="{done}">{words.both("copy_link")}</button>']
+    if saved is not None:
+        png = render.to_png(render.enlarged(saved, SAVED_FACTOR), recipe)
+        parts.append(save_link(words, "download_png", png, file_name(recipe)))
+    parts.append(extra)
+    if facts:
+        parts.append(f'<span class="pg-facts">{" · ".join(facts)}</span>')
+    return f'<div class="pg-bar">{"".join(parts)}</div>'
+
+
+def columns_for(n: int) -> int:
+    """How many pictures stand side by side on a wide page."""
+    return n if n <= 4 else 4
+
+
+def grid(figures: Sequence[str]) -> str:
+    return f'<div class="pg-grid" style="--pg-columns:{columns_for(len(figures))}">{"".join(figures)}</div>'
+
+
+def noise_strip(words: Words, seeds: Sequence[int], noise: Tensor, most: int = 4) -> str:
+    """The noise that the first few seeds make, as small pictures; noise is [n, d] or [n, channels, h, w]."""
+    shown = [
+        f"<span>{picture(render.noise_picture(noise[k]), f'noise of seed {seed}')}{words.both('noise_of', seed=seed)}</span>"
+        for k, seed in enumerate(seeds[:most])
+    ]
+    return f'<div class="pg-noise">{"".join(shown)}</div>'
+
+
+def walk_view(words: Words, recipe: Recipe, pictures: Tensor, facts: Sequence[str]) -> str:
+    """A walk as a film that goes there and back, and as a strip of all its pictures."""
+    film = render.animation(pictures)
+    cells = [picture(render.to_uint8(p), f"step {k + 1} of {len(pictures)}", recipe) for k, p in enumerate(pictures)]
+    extra = save_link(words, "download_walk", film, file_name(recipe, "webp"), "image/webp")
+    film_image = f'<img class="pg-picture pg-film" src="{render.data_uri(film, "image/webp")}" alt="walk">'
+    return view(
+        bar(words, recipe, render.sheet(pictures, len(pictures)), facts, extra),
+        film_image,
+        f'<div class="pg-strip">{"".join(cells)}</div>',
+        f'<p class="pg-note">{words.both("walk_caption")}</p>',
+    )
+
+
+def view(*parts: str) -> str:
+    return f'<div class="pg-view">{"".join(parts)}</div>'
+
+
+def refusal(words: Words, why: str) -> str:
+    return view(f'<p class="pg-error" role="alert">{words.both("refused", why=why)}</p>')
+
+
+def failure(words: Words) -> str:
+    return view(f'<p class="pg-error" role="alert">{words.both("failed")}</p>')
