@@ -1,0 +1,1 @@
+"""How good the models are: a feature network of our own, distances between sets of pictures, the quality table."""

@@ -1,0 +1,177 @@
+"""Pictures to measure: a model's own, made as the app makes them, in larger batches and kept so that no work is lost.
+
+Picture k has seed k and the k-th of the labels asked for, and depends on nothing else; so a set that was interrupted
+goes on where it stopped, a larger one begins with a smaller one, and processes may share the work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from playground.generate import latent_spread
+from playground.models import GAN, VAE, Diffusion
+from playground.recipe import DEFAULT
+from playground.render import to_uint8
+from playground.sampling.noise import draw_noise, seeded_generators, seeded_noise
+from playground.sampling.reverse import build_scheduler, guided, reverse
+from playground.zoo import Entry, Zoo
+
+BATCH = 100
+SAVE_EVERY_S = 30.0
+
+Precision = Literal["float32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which model to sample, and how; `steps` and `precision` matter to diffusion alone."""
+
+    root: Path  # the folder a Zoo is opened on
+    dataset: str
+    model: str
+    weights: tuple[tuple[str, str], ...]  # file and sha256, as the card listed them when the measurement began
+    steps: int
+    precision: Precision
+    threads: int
+
+    def open(self) -> Entry:
+        """The model; raises RuntimeError when its weights are no longer those that the measurement began with."""
+        entry = Zoo(self.root).open(self.dataset, self.model)
+        if weights_of(entry.card.facts) != self.weights:
+            raise RuntimeError(f"{self.model}: its weights changed while it was being measured")
+        if isinstance(entry.network, Diffusion):
+            entry.network.to(memory_format=torch.channels_last)
+        return entry
+
+    @property
+    def name(self) -> str:
+        """A file name that says what the pictures were made with."""
+        digest = hashlib.sha256(repr(self.weights).encode()).hexdigest()
+        return f"samples-{self.steps}-{self.precision}-{digest[:12]}.npz"
+
+
+def weights_of(facts: dict[str, object]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(facts["sha256"].items()))
+
+
+def asked_labels(held_out_labels: np.ndarray, num: int) -> np.ndarray:
+    """Labels in the proportions of the held-out set: its own ones in a fixed random order; [num, attributes]."""
+    order = np.random.default_rng(0).permutation(len(held_out_labels))
+    return held_out_labels[order[np.arange(num) % len(order)]]
+
+
+def predictor(network: Diffusion, precision: Precision) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The network itself, or the network with its matrix products in bfloat16; the sampler's sums stay in float32."""
+    if precision == "float32":
+        return network
+
+    def predict(x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return network(x_t, t, labels).float()
+
+    return predict
+
+
+@torch.inference_mode()
+def draw_pictures(entry: Entry, labels: Tensor, seeds: Sequence[int], steps: int, precision: Precision) -> Tensor:
+    """One picture per seed with the app's default controls; labels [n, attributes] -> [n, channels, size, size]."""
+    network = entry.network
+    match network:
+        case VAE():
+            z = seeded_noise(seeds, (network.config.latent_dim,)) * DEFAULT.temperature * latent_spread(entry)
+            return network.decode(z, labels)
+        case GAN():
+            w = network.generator.map(seeded_noise(seeds, (network.config.latent_dim,)))
+            return network.generator.synthesize(network.truncate(w, DEFAULT.truncation_psi), labels)
+        case Diffusion():
+            generators = seeded_generators(seeds)
+            noise = draw_noise(generators, entry.dataset.shape).contiguous(memory_format=torch.channels_last)
+            scheduler = build_scheduler(DEFAULT.sampler, network.noise_schedule)
+            denoise = guided(predictor(network, precision), labels, DEFAULT.guidance_scale)
+            *_, step = reverse(denoise, scheduler, noise, steps, generators, DEFAULT.eta)
+            return step.x_next
+
+
+def draw_batch(entry: Entry, source: Source, labels: np.ndarray, first: int) -> np.ndarray:
+    """Pictures `first`, `first + 1` ... as bytes, uint8 [n, channels, size, size]."""
+    seeds = range(first, first + len(labels))
+    pictures = draw_pictures(entry, torch.from_numpy(labels), seeds, source.steps, source.precision)
+    return np.ascontiguousarray(np.moveaxis(to_uint8(pictures), -1, 1))
+
+
+def draw_batch_elsewhere(source: Source, labels: np.ndarray, first: int) -> np.ndarray:
+    """`draw_batch` in a process that holds no model yet; opening one takes far less time than a batch of diffusion."""
+    torch.set_num_threads(source.threads)
+    return draw_batch(source.open(), source, labels, first)
+
+
+def batches(source: Source, labels: np.ndarray, first: int, processes: int) -> Iterator[np.ndarray]:
+    """Pictures `first` to the last, in order, a batch at a time."""
+    starts = range(first, len(labels), BATCH)
+    wanted = [labels[start : start + BATCH] for start in starts]
+    if processes == 1:
+        entry = source.open()
+        yield from (draw_batch(entry, source, rows, start) for rows, start in zip(wanted, starts, strict=True))
+        return
+    # a fresh interpreter each: forking a process whose torch already runs threads can hang
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield from pool.map(draw_batch_elsewhere, repeat(source), wanted, starts)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def load_cached(path: Path, labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Pictures made earlier for the same labels, as many as there are; uint8 [up to len(labels), *shape]."""
+    if path.exists():
+        with np.load(path, allow_pickle=False) as arrays:
+            images, made_for = arrays["images"][: len(labels)], arrays["labels"][: len(labels)]
+        if images.shape[1:] == shape and np.array_equal(made_for, labels[: len(made_for)]):
+            return images
+    return np.empty((0, *shape), np.uint8)
+
+
+def save_cached(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """Write atomically: a run killed while writing leaves the older file whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part.npz")
+    np.savez_compressed(unfinished, images=images, labels=labels[: len(images)])
+    os.replace(unfinished, path)
+
+
+def sample(source: Source, labels: np.ndarray, shape: tuple[int, ...], folder: Path, processes: int = 1) -> np.ndarray:
+    """The model's pictures for `labels` [n, attributes], uint8 [n, *shape]; made once and kept in `folder`."""
+    path = folder / source.name
+    made = [load_cached(path, labels, shape)]
+    num = saved = len(made[0])
+    if num == len(labels):
+        return made[0]
+    last_save = time.monotonic()
+    title = f"{source.model}, {source.steps} step(s)"
+    with tqdm(total=len(labels), initial=num, desc=title, unit="img", mininterval=5) as bar:
+        try:
+            for images in batches(source, labels, num, processes):
+                made.append(images)
+                num += len(images)
+                bar.update(len(images))
+                if time.monotonic() - last_save > SAVE_EVERY_S:
+                    save_cached(path, np.concatenate(made), labels)
+                    saved, last_save = num, time.monotonic()
+        finally:
+            if num > saved:
+                save_cached(path, np.concatenate(made), labels)
+    return np.concatenate(made)
