@@ -1,4 +1,4 @@
-"""What the tests stand on: one thread, the weights in `pretrained/`, and a zoo of tiny random networks of every family."""
+"""What the tests stand on: one thread, the weights in `pretrained/`, a zoo of tiny random networks of every family."""
 
 from __future__ import annotations
 
