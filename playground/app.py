@@ -16,7 +16,7 @@ from PIL import Image
 from playground import limits
 from playground.device import share_threads
 from playground.recipe import from_query
-from playground.ui import gan, views
+from playground.ui import gan, vae
 from playground.ui.page import Page, Tab, updates_for
 from playground.ui.text import COMMON, Words, attribute_table
 from playground.ui.theme import CSS, JS, theme
@@ -24,7 +24,7 @@ from playground.zoo import Zoo
 
 log = logging.getLogger(__name__)
 
-TABS: tuple[ModuleType, ...] = (gan,)
+TABS: tuple[ModuleType, ...] = (vae, gan)
 LINK_FIELDS_TO_IGNORE = {"lang", "__theme"}
 
 

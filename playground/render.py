@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
@@ -93,3 +93,50 @@ def animation(pictures: Tensor, factor: int = 6, milliseconds: int = 60) -> byte
         buffer, "WEBP", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, lossless=True
     )
     return buffer.getvalue()
+
+
+def codes_picture(
+    codes: np.ndarray, spread: np.ndarray | None, colours: Sequence[tuple[int, int, int]], extent: Sequence[float]
+) -> np.ndarray:
+    """Where encoded pictures lie on a 2-D latent map; uint8 [side, side, 3].
+
+    codes [n, 2] are means, `spread` [n, 2] their standard deviations (ellipses) or None (points), `colours` one each;
+    the map reaches from -extent to +extent.
+    """
+    side = 480
+    canvas = Image.new("RGB", (side, side), (250, 250, 252))
+    brush = ImageDraw.Draw(canvas, "RGBA")
+    brush.line([(side / 2, 0), (side / 2, side)], fill=(0, 0, 0, 40))
+    brush.line([(0, side / 2), (side, side / 2)], fill=(0, 0, 0, 40))
+    for k, (x, y) in enumerate(codes):
+        centre = (side / 2 * (1 + x / extent[0]), side / 2 * (1 - y / extent[1]))
+        radii = (
+            (2.0, 2.0)
+            if spread is None
+            else [max(2.0, side / 2 * s / e) for s, e in zip(spread[k], extent, strict=True)]
+        )
+        box = (centre[0] - radii[0], centre[1] - radii[1], centre[0] + radii[0], centre[1] + radii[1])
+        brush.ellipse(box, fill=(*colours[k], 200 if spread is None else 90))
+    return np.asarray(canvas)
+
+
+def moments_chart(mu: Tensor, logvar: Tensor | None, order: Sequence[int], extent: float) -> str:
+    """Mean and spread of each latent dimension as an SVG: a dot at mu, a bar of one sigma, the prior's band behind."""
+    row, width, middle = 15, 300, 165
+    scale = 125 / max(extent, 1e-6)
+    height = row * len(order) + 8
+    parts = [f'<svg viewBox="0 0 {width} {height}" class="pg-chart" role="img" aria-label="mean and spread">']
+    if logvar is not None:
+        parts.append(
+            f'<rect x="{middle - scale:.1f}" y="0" width="{2 * scale:.1f}" height="{height}" class="pg-prior"/>'
+        )
+    parts.append(f'<line x1="{middle}" x2="{middle}" y1="0" y2="{height}" class="pg-axis"/>')
+    for rank, k in enumerate(order):
+        y = row * rank + 11
+        x = middle + scale * float(mu[k])
+        parts.append(f'<text x="2" y="{y + 4}" class="pg-tick">z{k + 1}</text>')
+        if logvar is not None:
+            sigma = scale * float(torch.exp(0.5 * logvar[k]))
+            parts.append(f'<line x1="{x - sigma:.1f}" x2="{x + sigma:.1f}" y1="{y}" y2="{y}" class="pg-spread"/>')
+        parts.append(f'<circle cx="{x:.1f}" cy="{y}" r="3.2" class="pg-mean"/>')
+    return "".join(parts) + "</svg>"

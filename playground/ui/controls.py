@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import gradio as gr
 from gradio.components import Component
 
 from playground import limits
 from playground.recipe import DEFAULT
-from playground.ui.page import Page
+from playground.ui.page import Page, static
 from playground.ui.text import attribute_key, value_key
 
 MOST_RADIO_VALUES = 12
-DRAWING_PAD = (Path(__file__).parent / "drawing_pad.js").read_text()
 
 
 def elem(tab: str, field: str) -> str:
@@ -114,12 +112,20 @@ def plain_slider(page: Page, tab: str, field: str, low: float, high: float, step
 
 def shift_sliders(page: Page, tab: str, num: int) -> dict[str, Component]:
     """Sliders along the leading latent directions, in standard deviations; 0 is where the seed put the picture."""
-    return {
-        f"shifts.{k}": gr.Slider(
-            -limits.MAX_SHIFT, limits.MAX_SHIFT, 0, step=0.05, label=f"{k + 1}", elem_id=elem(tab, f"shifts.{k}")
-        )
-        for k in range(num)
-    }
+    sliders = {}
+    for first in range(0, num, 2):
+        with gr.Row():
+            for k in range(first, min(first + 2, num)):
+                sliders[f"shifts.{k}"] = gr.Slider(
+                    -limits.MAX_SHIFT,
+                    limits.MAX_SHIFT,
+                    0,
+                    step=0.05,
+                    label=f"{k + 1}",
+                    min_width=130,
+                    elem_id=elem(tab, f"shifts.{k}"),
+                )
+    return sliders
 
 
 def drawing_pad(page: Page, tab: str) -> dict[str, Component]:
@@ -133,7 +139,7 @@ def drawing_pad(page: Page, tab: str) -> dict[str, Component]:
     pad = gr.HTML(
         "",
         html_template=template,
-        js_on_load=DRAWING_PAD,
+        js_on_load=static("drawing_pad.js"),
         size=page.dataset.size,
         extent=page.dataset.ink_extent,
         elem_id=elem(tab, "drawing"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import gradio as gr
 from gradio.components import Component
@@ -17,8 +18,6 @@ from playground.ui.text import Words
 from playground.zoo import Zoo
 
 log = logging.getLogger(__name__)
-
-TUPLES = ("labels", "shifts", "point")
 
 
 @dataclass(frozen=True)
@@ -56,14 +55,11 @@ def recipe_from(
     """The recipe that the controls say; raises ValueError with a sentence for a bad value."""
     chosen: dict[str, object] = {}
     for name, component in controls.items():
-        whole, _, _ = name.partition(".")
-        if whole in TUPLES:
+        whole, _, index = name.partition(".")
+        if index:
             chosen.setdefault(whole, []).append(values[component])
         else:
             chosen[name] = values[component]
-    chosen = {
-        name: tuple(value) if isinstance(value, list) and name in TUPLES else value for name, value in chosen.items()
-    }
     if not any(chosen.get("shifts", ())):
         chosen.pop("shifts", None)
     return Recipe(**{"dataset": page.dataset.name, **chosen, **fixed})
@@ -75,6 +71,8 @@ def updates_for(controls: Mapping[str, Component], recipe: Recipe) -> dict[Compo
     for name, component in controls.items():
         whole, _, index = name.partition(".")
         value = getattr(recipe, whole)
+        if isinstance(value, tuple) and not index:
+            value = list(value)
         if index:
             value = value[int(index)] if int(index) < len(value) else 0
         updates[component] = value
@@ -101,6 +99,11 @@ def streamed(page: Page, work: Callable[[], Iterator[object]], on_trouble: Calla
     except Exception:
         log.exception("a job failed")
         yield on_trouble(views.failure(page.words))
+
+
+def static(name: str) -> str:
+    """The text of a script that lies beside this module."""
+    return (Path(__file__).parent / name).read_text()
 
 
 def on_any(controls: Mapping[str, Component]) -> list[object]:
