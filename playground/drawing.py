@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import zlib
 
 import numpy as np
@@ -31,7 +30,7 @@ def unpack(text: str, shape: tuple[int, int, int]) -> Tensor:
     try:
         inflater = zlib.decompressobj()
         raw = inflater.decompress(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), num_bytes + 1)
-    except (binascii.Error, zlib.error):
+    except (ValueError, zlib.error):
         raise ValueError("drawing is not readable") from None
     if len(raw) != num_bytes:
         raise ValueError(f"drawing must be {width} by {height} pixels")

@@ -6,7 +6,6 @@ the value. Below the door nothing is checked again.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 
@@ -35,7 +34,10 @@ MAX_SCRUB_FRAMES = 100
 
 def shown(value: object) -> str:
     """The value as a short piece of a sentence."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # thousands of digits, or of lists within lists
+        text = f"a {type(value).__name__} too long to show"
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -50,7 +52,7 @@ def whole(name: str, value: object, low: int, high: int) -> int:
 
 def real(name: str, value: object, low: float, high: float) -> float:
     """`value` as a finite float in [low, high]."""
-    if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
+    if type(value) not in (int, float) or not low <= value <= high:  # NaN and infinity lie in no range
         raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {shown(value)}")
     return float(value)
 
@@ -64,7 +66,9 @@ def one_of(name: str, value: object, choices: Sequence[str]) -> str:
 def identifier(name: str, value: object) -> str:
     """A short lower-case name, safe as part of a path."""
     if type(value) is not str or not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", value):
-        raise ValueError(f"{name} must be a short lower-case name, got {shown(value)}")
+        raise ValueError(
+            f"{name} must be 1 to 32 lower-case letters, digits, - and _, a letter first, got {shown(value)}"
+        )
     return value
 
 

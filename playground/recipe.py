@@ -84,6 +84,8 @@ def to_dict(recipe: Recipe) -> dict[str, object]:
 
 def from_dict(values: Mapping[str, object]) -> Recipe:
     """The recipe of a mapping that `to_dict` made; raises ValueError for another version or an unknown field."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"a recipe must be a mapping of fields to values, got {limits.shown(values)}")
     values = dict(values)
     limits.whole("v", values.pop("v", VERSION), VERSION, VERSION)
     known = {field.name for field in fields(Recipe)}
@@ -99,7 +101,10 @@ def to_json(recipe: Recipe) -> str:
 
 def from_json(text: str) -> Recipe:
     """The recipe of `to_json`'s text; raises ValueError for anything else."""
-    values = json.loads(text)
+    try:
+        values = json.loads(text)
+    except (ValueError, TypeError, RecursionError):  # not JSON, not text, nested thousands deep
+        values = None
     if not isinstance(values, dict):
         raise ValueError("a recipe must be a JSON object")
     return from_dict(values)
@@ -122,14 +127,15 @@ def from_query(query: str | Mapping[str, str]) -> Recipe:
             values[name] = text
         elif type(default) is tuple:
             item = int if name == "labels" else float
-            values[name] = tuple(parsed(name, part, item) for part in text.split(",") if part)
+            values[name] = tuple(number(part, item) for part in text.split(",")) if text else ()
         else:
-            values[name] = parsed(name, text, type(default))
+            values[name] = number(text, type(default))
     return from_dict(values)
 
 
-def parsed(name: str, text: str, kind: type[int] | type[float]) -> int | float:
+def number(text: str, kind: type[int] | type[float]) -> int | float | str:
+    """The number that `text` spells, or the text as it is, for the recipe's own check to refuse."""
     try:
         return kind(text)
     except ValueError:
-        raise ValueError(f"{name} must be a number, got {limits.shown(text)}") from None
+        return text

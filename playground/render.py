@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from playground import limits
 from playground.recipe import Recipe, from_json, to_json
 
 RECIPE_KEY = "recipe"
@@ -55,8 +56,13 @@ def to_png(pixels: np.ndarray, recipe: Recipe | None = None) -> bytes:
 
 def recipe_of(png: bytes) -> Recipe:
     """The recipe inside a PNG that this playground saved; raises ValueError where there is none."""
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-        text = image.text.get(RECIPE_KEY)
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+            if image.width * image.height > limits.MAX_PIXELS:
+                raise ValueError(f"a picture must have at most {limits.MAX_PIXELS:,} pixels")
+            text = image.text.get(RECIPE_KEY)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow makes of damaged files
+        raise ValueError("this is not a readable PNG picture") from error
     if text is None:
         raise ValueError("this picture holds no recipe")
     return from_json(text)
@@ -122,7 +128,7 @@ def codes_picture(
 
 def moments_chart(mu: Tensor, logvar: Tensor | None, order: Sequence[int], extent: float) -> str:
     """Mean and spread of each latent dimension as an SVG: a dot at mu, a bar of one sigma, the prior's band behind."""
-    row, width, middle = 15, 300, 165
+    row, width, middle = max(15, 90 // len(order)), 300, 165
     scale = 125 / max(extent, 1e-6)
     height = row * len(order) + 8
     parts = [f'<svg viewBox="0 0 {width} {height}" class="pg-chart" role="img" aria-label="mean and spread">']
@@ -132,7 +138,7 @@ def moments_chart(mu: Tensor, logvar: Tensor | None, order: Sequence[int], exten
         )
     parts.append(f'<line x1="{middle}" x2="{middle}" y1="0" y2="{height}" class="pg-axis"/>')
     for rank, k in enumerate(order):
-        y = row * rank + 11
+        y = row * rank + row // 2 + 4
         x = middle + scale * float(mu[k])
         parts.append(f'<text x="2" y="{y + 4}" class="pg-tick">z{k + 1}</text>')
         if logvar is not None:
