@@ -18,6 +18,8 @@ from playground.training.loop import as_pictures
 from playground.training.objectives import DiffusionObjective, GANObjective, Objective, VAEObjective
 from playground.zoo import Zoo
 
+pytest_plugins = ("tests.browser",)
+
 torch.set_num_threads(1)
 settings.register_profile("here", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("here")
