@@ -17,6 +17,7 @@ MAX_TEMPERATURE = 2.0
 MAX_TRUNCATION = 1.5
 MAX_SHIFT = 4.0  # standard deviations along a latent direction
 MAX_SHIFTS = 12
+MAX_COMPARED = 8
 MAX_POINT = 50.0
 MAX_GUIDANCE = 10.0
 MAX_REFERENCE = 9_999

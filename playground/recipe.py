@@ -39,6 +39,7 @@ class Recipe:
     guidance_scale: float = 1.0
     picture: int = 0  # which held-out picture to encode or judge
     drawing: str = ""  # the visitor's own picture (see `playground.drawing`), instead of a held-out one
+    models: tuple[str, ...] = ()  # which models a comparison sets side by side; none = those that it usually does
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -66,6 +67,10 @@ class Recipe:
             raise ValueError(f"point must be two numbers or none, got {limits.shown(point)}")
         put("point", tuple(limits.real("point", v, -limits.MAX_POINT, limits.MAX_POINT) for v in point))
         put("drawing", limits.base64_text("drawing", self.drawing, limits.MAX_DRAWING_CHARACTERS))
+        models = limits.sequence("models", self.models, limits.MAX_COMPARED)
+        put("models", tuple(limits.identifier("models", name) for name in models))
+        if len(set(self.models)) < len(self.models):
+            raise ValueError(f"models must be different from one another, got {limits.shown(self.models)}")
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -113,7 +118,7 @@ def from_json(text: str) -> Recipe:
 def to_query(recipe: Recipe) -> str:
     """The recipe as the query of a link, such as `v=1&model=gan&labels=8&seed=42`."""
     chosen = to_dict(recipe)
-    text = {k: ",".join(map(repr, v)) if isinstance(v, tuple) else v for k, v in chosen.items()}
+    text = {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in chosen.items()}
     return urlencode(text, safe=",")
 
 
@@ -126,14 +131,14 @@ def from_query(query: str | Mapping[str, str]) -> Recipe:
         if type(default) is str or default is None:
             values[name] = text
         elif type(default) is tuple:
-            item = int if name == "labels" else float
+            item = {"labels": int, "models": str}.get(name, float)
             values[name] = tuple(number(part, item) for part in text.split(",")) if text else ()
         else:
             values[name] = number(text, type(default))
     return from_dict(values)
 
 
-def number(text: str, kind: type[int] | type[float]) -> int | float | str:
+def number(text: str, kind: type[int] | type[float] | type[str]) -> int | float | str:
     """The number that `text` spells, or the text as it is, for the recipe's own check to refuse."""
     try:
         return kind(text)
