@@ -133,15 +133,14 @@ def drawing_pad(page: Page, tab: str) -> dict[str, Component]:
     clear = page.words.both("draw_clear")
     template = (
         f'<p class="pg-note">{page.words.both("draw_here")}</p>'
-        '<canvas class="pg-canvas" width="256" height="256" tabindex="0" aria-label="drawing"></canvas>'
+        f'<canvas class="pg-canvas" width="256" height="256" tabindex="0" aria-label="drawing" '
+        f'data-size="{page.dataset.size}" data-extent="{page.dataset.ink_extent}"></canvas>'
         f'<div class="pg-bar"><button type="button" data-clear>{clear}</button></div>'
     )
     pad = gr.HTML(
         "",
         html_template=template,
         js_on_load=static("drawing_pad.js"),
-        size=page.dataset.size,
-        extent=page.dataset.ink_extent,
         elem_id=elem(tab, "drawing"),
     )
     return {"drawing": pad}

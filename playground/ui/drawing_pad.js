@@ -1,5 +1,6 @@
-// props: value (the packed drawing), size (pixels a side of the picture), extent (share of a side that ink should fill)
+// props: value (the packed drawing); data-size: pixels a side of the picture; data-extent: share of a side for the ink
 const canvas = element.querySelector("canvas");
+const size = Number(canvas.dataset.size), extent = Number(canvas.dataset.extent);
 const ink = canvas.getContext("2d", { willReadFrequently: true });
 const side = canvas.width;
 let down = false, last = null, own = null;
@@ -26,9 +27,9 @@ const through = async (bytes, stream) =>
 const pack = async () => {
   const box = inkBox();
   if (!box) return "";
-  const size = props.size, [left, top, width, height] = box;
+  const [left, top, width, height] = box;
   const small = new OffscreenCanvas(size, size).getContext("2d");
-  const scale = Math.min(props.extent * size / Math.max(width, height), 1.5 * size / side);
+  const scale = Math.min(extent * size / Math.max(width, height), 1.5 * size / side);
   small.fillRect(0, 0, size, size);
   small.imageSmoothingQuality = "high";
   const [w, h] = [width * scale, height * scale];
@@ -45,7 +46,7 @@ const show = async (text) => {
   try {
     const raw = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
     const pairs = await through(Uint8Array.from(raw, (c) => c.charCodeAt(0)), new DecompressionStream("deflate"));
-    const size = props.size, small = new OffscreenCanvas(size, size), paint = small.getContext("2d");
+    const small = new OffscreenCanvas(size, size), paint = small.getContext("2d");
     const picture = paint.createImageData(size, size);
     for (let k = 0; k < size * size; k++) {
       const level = (k % 2 ? pairs[k >> 1] & 15 : pairs[k >> 1] >> 4) * 17;

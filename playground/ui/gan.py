@@ -12,11 +12,16 @@ from playground.generate import Frame, last
 from playground.recipe import Recipe
 from playground.ui import controls, views
 from playground.ui.lanes import LIVE
-from playground.ui.page import Page, Tab, answered, hidden_unless, on_any, recipe_from
+from playground.ui.page import Page, Tab, answered, hidden_unless, on_any, only, recipe_from
 from playground.zoo import Zoo
 
 NAME = "gan"
 NUM_DIRECTIONS = 6
+USED = {  # the fields of a recipe that each task uses
+    "sample": ("labels", "seed", "count", "truncation_psi", "shifts"),
+    "walk": ("labels", "seed", "seed_to", "count", "truncation_psi", "shifts"),
+    "judge": ("labels", "picture", "drawing"),
+}
 TEXT = {
     "tab_gan": ("GAN", "GAN"),
     "gan_lead": (
@@ -107,10 +112,12 @@ def can_show(page: Page) -> bool:
 
 def build(page: Page) -> Tab:
     words = page.words
+    gr.HTML(f'<p class="pg-lead">{words.both("gan_lead")}</p>')
+    with gr.Row(elem_classes="pg-choices"):
+        task = controls.task_picker(page, NAME, ("sample", "walk", "judge"))
+        model = controls.model_picker(page, NAME, "gan")
     with gr.Row(elem_classes="pg-tab"):
         with gr.Column(scale=2, min_width=320, elem_classes="pg-controls"):
-            task = controls.task_picker(page, NAME, ("sample", "walk", "judge"))
-            model = controls.model_picker(page, NAME, "gan")
             labels = controls.label_pickers(page, NAME)
             with gr.Column(visible=True) as making:
                 seed = controls.seed_row(page, NAME, "seed", 7)
@@ -126,14 +133,17 @@ def build(page: Page) -> Tab:
                 pad = controls.drawing_pad(page, NAME)
                 held_out = controls.picture_slider(page, NAME)
         with gr.Column(scale=3, min_width=320, elem_classes="pg-result"):
-            gr.HTML(f'<p class="pg-lead">{words.both("gan_lead")}</p>')
             view = gr.HTML(elem_id=f"{NAME}-view")
     chosen: Mapping[str, Component] = {
         **task, **model, **labels, **seed, **count, **truncation, **shifts, **seed_to, **pad, **held_out,
     }  # fmt: skip
 
     def draw(values: dict[Component, object]) -> object:
-        return answered(page, lambda: show(page, recipe_from(page, chosen, values)))
+        def work() -> str:
+            recipe = recipe_from(page, chosen, values)
+            return show(page, only(recipe, *USED[recipe.task]))
+
+        return answered(page, work)
 
     def reveal(task_name: str) -> list[dict[str, object]]:
         is_made = task_name in ("sample", "walk")

@@ -4,11 +4,12 @@ const codes = element.querySelector("[data-codes]");
 const marks = element.querySelectorAll(".pg-mark");
 const pad = element.querySelector("[data-pad]");
 let down = false, own = null, drawnFor = null;
-const maps = JSON.parse(atob(element.querySelector("[data-maps]").dataset.maps));
-const here = () => maps[props.model];
+const given = element.querySelector("[data-maps]").dataset, maps = JSON.parse(atob(given.maps));
+const model = () => props.model || given.model;
+const here = () => maps[model()];
 const place = () => {
   if (!here()) return;
-  if (drawnFor !== props.model) { map.src = here().uri; codes.src = here().codes; drawnFor = props.model; }
+  if (drawnFor !== model()) { map.src = here().uri; codes.src = here().codes; drawnFor = model(); }
   const [ex, ey] = here().extent, [x, y] = props.value && props.value.length ? props.value : [0, 0];
   for (const mark of marks) {
     mark.style.left = `${50 + 50 * x / ex}%`;

@@ -60,9 +60,15 @@ def recipe_from(
             chosen.setdefault(whole, []).append(values[component])
         else:
             chosen[name] = values[component]
-    if not any(chosen.get("shifts", ())):
-        chosen.pop("shifts", None)
+    for name in ("labels", "shifts"):  # what ends in "any" or in unmoved sliders says nothing
+        while chosen.get(name) and chosen[name][-1] == 0:
+            chosen[name].pop()
     return Recipe(**{"dataset": page.dataset.name, **chosen, **fixed})
+
+
+def only(recipe: Recipe, *names: str) -> Recipe:
+    """The recipe with nothing but its model, its task and the named fields, so that a link says only what matters."""
+    return Recipe(**{name: getattr(recipe, name) for name in ("dataset", "model", "task", *names)})
 
 
 def updates_for(controls: Mapping[str, Component], recipe: Recipe) -> dict[Component, object]:

@@ -18,12 +18,18 @@ from playground.generate import Encoding, Frame, last
 from playground.recipe import Recipe
 from playground.ui import controls, views
 from playground.ui.lanes import LIVE
-from playground.ui.page import Page, Tab, answered, hidden_unless, on_any, recipe_from, static
+from playground.ui.page import Page, Tab, answered, hidden_unless, on_any, only, recipe_from, static
 from playground.zoo import Zoo
 
 NAME = "vae"
 NUM_SLIDERS = 8
 NUM_CODES = 1000
+USED = {  # the fields of a recipe that each task uses
+    "sample": ("labels", "seed", "count", "temperature", "shifts"),
+    "walk": ("labels", "seed", "seed_to", "count", "temperature", "shifts"),
+    "encode": ("labels", "seed", "count", "temperature", "picture", "drawing"),
+    "map": ("point",),
+}
 TEXT = {
     "tab_vae": ("VAE", "VAE"),
     "vae_lead": (
@@ -145,7 +151,7 @@ def latent_pad(page: Page, maps: Mapping[str, object], model: str) -> gr.HTML:
     packed = base64.b64encode(json.dumps(maps).encode()).decode()  # a template would read the braces as its own
     return gr.HTML(
         [],
-        html_template=f'<div class="pg-maps" data-maps="{packed}">{area("map")}{area("codes")}</div>',
+        html_template=f'<div class="pg-maps" data-maps="{packed}" data-model="{model}">{area("map")}{area("codes")}</div>',
         js_on_load=static("latent_pad.js"),
         model=model,
         elem_id=controls.elem(NAME, "point"),
@@ -219,7 +225,7 @@ def encoding_view(page: Page, recipe: Recipe, frame: Frame, facts: list[str]) ->
         '<div class="pg-row">',
         seen(encoding.x0[0], "encode_x0"),
         arrow,
-        f"<figure>{chart}<figcaption>{words.both('encode_z' if is_cloud else 'encode_z_point')}</figcaption></figure>",
+        f'<figure class="pg-wide">{chart}<figcaption>{words.both("encode_z" if is_cloud else "encode_z_point")}</figcaption></figure>',
         arrow,
         seen(encoding.reconstruction[0], "encode_back"),
         "</div>",
@@ -253,28 +259,27 @@ def build(page: Page) -> Tab:
     words = page.words
     flat = [card.model for card in page.zoo.cards(page.dataset.name, "vae") if is_flat(page, card.model)]
     tasks = ("sample", *(("map",) if flat else ()), "encode", "walk")
+    gr.HTML(f'<p class="pg-lead">{words.both("vae_lead")}</p>')
+    with gr.Row(elem_classes="pg-choices"):
+        task = controls.task_picker(page, NAME, tasks)
+        model = controls.model_picker(page, NAME, "vae", "vae")
     with gr.Row(elem_classes="pg-tab"):
-        with gr.Column(scale=2, min_width=320, elem_classes="pg-controls"):
-            task = controls.task_picker(page, NAME, tasks)
-            model = controls.model_picker(page, NAME, "vae", "vae")
+        with gr.Column(scale=2, min_width=320, elem_classes="pg-controls") as panel:
             with gr.Column() as asking:
                 labels = controls.label_pickers(page, NAME)
-            with gr.Column() as seeding:
-                seed = controls.seed_row(page, NAME, "seed", 3)
+            seed = controls.seed_row(page, NAME, "seed", 3)
             with gr.Column(visible=False) as walking:
                 seed_to = controls.seed_row(page, NAME, "seed_to", 4)
             with gr.Column(visible=False) as encoding:
                 gr.HTML(f'<p class="pg-note">{words.both("encode_note")}</p>')
                 pad = controls.drawing_pad(page, NAME)
                 held_out = controls.picture_slider(page, NAME)
-            with gr.Column() as making:
-                count = controls.count_slider(page, NAME, 8)
-                temperature = controls.plain_slider(page, NAME, "temperature", 0, limits.MAX_TEMPERATURE, 0.05)
+            count = controls.count_slider(page, NAME, 8)
+            temperature = controls.plain_slider(page, NAME, "temperature", 0, limits.MAX_TEMPERATURE, 0.05)
             with gr.Accordion(words.label("vae_sliders"), open=True) as sliding:
                 gr.HTML(f'<p class="pg-note">{words.both("vae_sliders_note")}</p>')
                 shifts = controls.shift_sliders(page, NAME, NUM_SLIDERS)
         with gr.Column(scale=3, min_width=320, elem_classes="pg-result"):
-            gr.HTML(f'<p class="pg-lead">{words.both("vae_lead")}</p>')
             with gr.Column(visible=False) as mapping:
                 gr.HTML(f'<p class="pg-note">{words.both("vae_map_note")}</p>')
                 shown = "vae2" if "vae2" in flat else next(iter(flat), "")
@@ -292,27 +297,27 @@ def build(page: Page) -> Tab:
             model_name = shown
         return [
             model_name,
-            gr.update(visible=is_told(page, model_name)),
             gr.update(visible=task_name != "map"),
+            gr.update(visible=is_told(page, model_name)),
             hidden_unless("walk", task_name),
             hidden_unless("encode", task_name),
-            gr.update(visible=task_name != "map"),
-            gr.update(visible=task_name == "sample"),
+            gr.update(visible=task_name in ("sample", "walk")),
             hidden_unless("map", task_name),
             gr.update(model=model_name if model_name in flat else shown),
         ]
 
     tab = Tab(NAME, chosen, draw, [view], shows, LIVE)
-    revealed = [model["model"], asking, seeding, walking, encoding, making, sliding, mapping, point["point"]]
+    revealed = [model["model"], panel, asking, walking, encoding, sliding, mapping, point["point"]]
     gr.on([task["task"].change, model["model"].change], reveal, [task["task"], model["model"]], revealed, **LIVE)
     gr.on(on_any(chosen), draw, tab.inputs, view, **LIVE)
     return tab
 
 
 def suited(page: Page, chosen: Mapping[str, Component], values: Mapping[Component, object]) -> Recipe:
-    """The controls' recipe without what its task does not use, so that links say only what matters."""
+    """The controls' recipe with what its task uses."""
     recipe = recipe_from(page, chosen, values)
-    num_shifts = page.zoo.open(recipe.dataset, recipe.model).num_shifts
-    if recipe.task != "map":
-        recipe = replace(recipe, point=())
-    return replace(recipe, shifts=recipe.shifts[:num_shifts] if recipe.task in ("sample", "walk") else ())
+    labels = recipe.labels if is_told(page, recipe.model) else ()
+    recipe = replace(
+        recipe, labels=labels, shifts=recipe.shifts[: page.zoo.open(recipe.dataset, recipe.model).num_shifts]
+    )
+    return only(recipe, *USED[recipe.task])
