@@ -19,7 +19,7 @@ from playground.datasets import DATASETS, Dataset
 from playground.datasets.base import PRETRAINED_FOLDER, ROOT
 from playground.evaluation.features import FACTS_FILE, FeatureTraining, make_features
 from playground.evaluation.measure import Metrics, Plan, Ruler, measure, real_metrics
-from playground.evaluation.samples import Precision
+from playground.evaluation.samples import Precision, WeightsChangedError
 from playground.evaluation.table import replace_section, section
 from playground.models import DamagedWeights
 from playground.zoo import Card, Zoo
@@ -69,12 +69,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def write_metrics(card: Card, metrics: Metrics) -> None:
     """Put `metrics` into the card as it is on disk now, everything else untouched.
 
-    Raises RuntimeError when the card speaks of other weights than those measured.
+    Raises WeightsChangedError when the card speaks of other weights than those measured.
     """
     path = card.folder / "card.json"
     facts = json.loads(path.read_text())
     if facts["sha256"] != metrics["weights_sha256"]:
-        raise RuntimeError(f"{card.model}: its weights changed while it was being measured")
+        raise WeightsChangedError(f"{card.model}: its weights changed while it was being measured")
     unfinished = path.with_suffix(".part")
     unfinished.write_text(json.dumps({**facts, "metrics": metrics}, indent=2, ensure_ascii=False) + "\n")
     unfinished.replace(path)
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             metrics = measure(card, ruler, plan, options.root, options.work / dataset.name / card.model)
             write_metrics(card, metrics)
             print(f"{card.model}: Fréchet distance {metrics['frechet_distance']} ({metrics['frechet_ratio']} x real)")
-        except (DamagedWeights, RuntimeError) as error:
+        except (DamagedWeights, WeightsChangedError) as error:
             print(error, file=sys.stderr)
             status = 1
     write_table(

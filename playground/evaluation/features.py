@@ -23,7 +23,8 @@ from tqdm import tqdm
 from playground.datasets import Dataset, Pictures
 from playground.datasets.base import sha256
 from playground.models import DamagedWeights
-from playground.training.card import hardware
+from playground.training.card import processor
+from playground.training.loop import as_pictures
 
 FACTS_FILE = "features.json"  # not card.json: the zoo must never take this folder for a generative model
 WEIGHTS_FILE = "model.safetensors"
@@ -106,11 +107,6 @@ def moved(x0: Tensor, training: FeatureTraining, generator: Generator) -> Tensor
     return F.grid_sample(x0, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def as_pictures(images: np.ndarray) -> Tensor:
-    """uint8 [n, channels, size, size] -> [-1, 1]."""
-    return torch.from_numpy(images).float() / 127.5 - 1
-
-
 def epochs(num: int, batch_size: int, generator: Generator) -> Iterator[np.ndarray]:
     """Batches of indices without end; every picture once before any comes again."""
     while True:
@@ -119,7 +115,7 @@ def epochs(num: int, batch_size: int, generator: Generator) -> Iterator[np.ndarr
 
 
 def train_features(config: FeatureConfig, train: Pictures, training: FeatureTraining | None = None) -> FeatureNetwork:
-    """Train on labelled pictures, the losses of all attributes added up; bfloat16 where it does no harm."""
+    """Train on labelled pictures, the losses of all attributes added up; products in bfloat16; on the CPU."""
     training = training or FeatureTraining()
     generator = Generator().manual_seed(training.seed)
     torch.manual_seed(training.seed)  # the first weights and the dropout
@@ -146,7 +142,7 @@ def train_features(config: FeatureConfig, train: Pictures, training: FeatureTrai
     return network.eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def extract(network: FeatureNetwork, images: np.ndarray) -> Tensor:
     """uint8 [n, channels, size, size] -> features [n, feature_dim], float32."""
     pieces = [as_pictures(images[k : k + EXTRACTION_BATCH]) for k in range(0, len(images), EXTRACTION_BATCH)]
@@ -202,7 +198,7 @@ def make_features(
         "command": command,
         "images_seen": training.images,
         "seconds": round(time.perf_counter() - begin),
-        "hardware": hardware(),
+        "hardware": processor(),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "training": asdict(training),
     }

@@ -21,7 +21,7 @@ from playground.generate import evaluations_per_picture, last
 from playground.models import Diffusion, Model
 from playground.recipe import Recipe
 from playground.render import sheet, to_image
-from playground.training.card import hardware
+from playground.training.card import processor
 from playground.zoo import Card, Zoo
 
 TIMED_BATCHES = (1, 16)
@@ -156,7 +156,7 @@ def speed(root: Path, recipe: Recipe, repeats: int) -> Metrics:
             last(batch, zoo)
             seconds.append(time.perf_counter() - begin)
         milliseconds[f"batch_{count}"] = rounded(1000 * statistics.median(seconds) / count)
-    conditions = f"float32, median of {repeats}, {hardware()}"
+    conditions = f"float32, median of {repeats}, {processor()}"
     torch.set_num_threads(threads_before)
     return {"milliseconds_per_picture": milliseconds, "timing": conditions}
 
@@ -173,7 +173,7 @@ def save_sheet(source: Source, dataset: Dataset, path: Path) -> None:
 def measure(card: Card, ruler: Ruler, plan: Plan, root: Path, work: Path) -> Metrics:
     """Sample the model and measure it; its pictures and a contact sheet of 100 stay in `work`.
 
-    Raises RuntimeError when the weights change meanwhile.
+    Raises WeightsChangedError when the weights change meanwhile.
     """
     is_diffusion = card.family == "diffusion"
     source = Source(
@@ -188,7 +188,7 @@ def measure(card: Card, ruler: Ruler, plan: Plan, root: Path, work: Path) -> Met
     hears_labels = is_conditional(source.open().network)
     save_sheet(source, ruler.dataset, work / f"sheet-{SHEET_PICTURES}.png")
     asked = asked_labels(ruler.held_out_labels, plan.samples)
-    images = sample(source, asked, ruler.dataset.shape, work, plan.processes)
+    images = sample(source, asked, ruler.dataset.shape, work, plan.processes if is_diffusion else 1)
     metrics = quality(ruler, images, asked if hears_labels else None)
     recipe = Recipe(card.dataset, card.model, labels=(1,) if hears_labels else (), steps=source.steps)
     if is_diffusion:

@@ -36,6 +36,10 @@ SAVE_EVERY_S = 30.0
 Precision = Literal["float32", "bf16"]
 
 
+class WeightsChangedError(RuntimeError):
+    """A model was trained on while it was being measured, so that figures and weights would not belong together."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Which model to sample, and how; `steps` and `precision` matter to diffusion alone."""
@@ -49,10 +53,10 @@ class Source:
     threads: int
 
     def open(self) -> Entry:
-        """The model; raises RuntimeError when its weights are no longer those that the measurement began with."""
+        """The model; raises WeightsChangedError when the measurement began with others."""
         entry = Zoo(self.root).open(self.dataset, self.model)
         if weights_of(entry.card.facts) != self.weights:
-            raise RuntimeError(f"{self.model}: its weights changed while it was being measured")
+            raise WeightsChangedError(f"{self.model}: its weights changed while it was being measured")
         if isinstance(entry.network, Diffusion):
             entry.network.to(memory_format=torch.channels_last)
         return entry

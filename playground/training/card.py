@@ -12,9 +12,14 @@ from playground.datasets.base import sha256
 
 
 def hardware() -> str:
-    """A sentence about the machine: accelerator or processor, and threads."""
+    """What a training runs on: the accelerators, or the processor where there are none."""
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
+    return processor()
+
+
+def processor() -> str:
+    """The processor and the threads that torch may use of it."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
