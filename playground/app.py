@@ -17,6 +17,7 @@ from playground import limits
 from playground.device import share_threads
 from playground.recipe import from_query
 from playground.ui import gan, vae
+from playground.ui.lanes import LIVE
 from playground.ui.page import Page, Tab, updates_for
 from playground.ui.text import COMMON, Words, attribute_table
 from playground.ui.theme import CSS, JS, theme
@@ -37,21 +38,27 @@ def build(zoo: Zoo) -> gr.Blocks:
         gr.HTML(header(words))
         notice = gr.HTML(visible=False, elem_id="notice")
         tabs: list[Tab] = []
+        panels: list[gr.Tab] = []
         with gr.Tabs(elem_id="tabs") as selector:
             for module in TABS:
                 if not module.can_show(page):
                     log.warning("no model for the %s tab", module.NAME)
                     continue
-                with gr.Tab(words.label(f"tab_{module.NAME}"), id=module.NAME, elem_id=f"tab-{module.NAME}"):
+                with gr.Tab(words.label(f"tab_{module.NAME}"), id=module.NAME, elem_id=f"tab-{module.NAME}") as panel:
                     tabs.append(module.build(page))
+                    panels.append(panel)
 
         def restore(request: gr.Request) -> dict[Component, object]:
             return restored(page, tabs, selector, notice, dict(request.query_params))
 
         controls = [component for tab in tabs for component in tab.controls.values()]
         opened = demo.load(restore, None, [selector, notice, *controls], queue=False, api_visibility="private")
-        for tab in tabs:
-            opened.then(tab.draw, tab.inputs, tab.outputs, **tab.options)
+        for tab, panel in zip(tabs, panels, strict=True):
+            if tab.ask is None:
+                opened.then(tab.draw, tab.inputs, tab.outputs, **tab.options)
+            else:  # a job waits until somebody looks
+                looked = opened.then if tab is tabs[0] else panel.select
+                looked(tab.ask, tab.inputs, tab.outputs, **LIVE).then(tab.draw, None, tab.outputs, **tab.options)
     demo.words = words
     return demo
 

@@ -196,7 +196,7 @@ def realness(entry: Entry, pictures: Tensor, labels: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def fabricate(recipe: Recipe, entry: Entry) -> Iterator[Frame]:
-    """GAN: seeds -> z -> w -> pictures, and the discriminator's verdict on each."""
+    """GAN: seeds -> z -> w -> pictures, and the discriminator's verdict on each, outside comparisons."""
     begin = time.perf_counter()
     network = entry.network
     z = start_noise(recipe, (network.config.latent_dim,))
@@ -204,8 +204,8 @@ def fabricate(recipe: Recipe, entry: Entry) -> Iterator[Frame]:
     w = network.truncate(network.generator.map(z), recipe.truncation_psi)
     for rank, shift in enumerate(recipe.shifts):
         w = w + shift * network.w_directions[rank]
-    pictures = network.generator.synthesize(w, labels)
-    verdict = realness(entry, pictures, labels)
+    pictures = network.generator.synthesize(w, labels).clamp(-1, 1)
+    verdict = None if recipe.task == "compare" else realness(entry, pictures, labels)
     yield Frame(pictures, time.perf_counter() - begin, 1, is_last=True, z=z, realness=verdict)
 
 

@@ -43,6 +43,7 @@ class Tab:
     outputs: list[Component]
     shows: Callable[[Recipe, Zoo], bool]  # whether a link with this recipe opens here
     options: Mapping[str, object]  # the lane's event options
+    ask: Callable[..., object] | None = None  # job lane: notes at once, unqueued, what `draw` is to do in its turn
 
     @property
     def inputs(self) -> set[Component]:
