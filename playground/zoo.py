@@ -17,7 +17,7 @@ from torch import Tensor
 from playground import limits
 from playground.datasets import DATASETS, Dataset
 from playground.datasets.base import PRETRAINED_FOLDER, sha256
-from playground.models import GAN, DamagedWeights, Diffusion, Model, load_model
+from playground.models import GAN, VAE, DamagedWeights, Diffusion, Model, load_model
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,21 @@ class Card:
 
     @property
     def parameters(self) -> int:
-        return int(self.facts["parameters"])
+        return self.facts["parameters"]
+
+    def numbers(self, fact: str, count: int | None = None) -> list[float]:
+        """A measured list such as "latent_extent"; a dot leads to a list within.
+
+        Raises DamagedWeights unless there are `count` finite numbers (any count of at least one for None).
+        """
+        found: object = self.facts["facts"]
+        for name in fact.split("."):
+            found = found.get(name) if isinstance(found, dict) else None
+        if not isinstance(found, list) or len(found) != (count or max(1, len(found))):
+            raise DamagedWeights(f"{self.model}: its card does not state {fact}")
+        if not all(type(value) in (int, float) and abs(value) < 1e9 for value in found):
+            raise DamagedWeights(f"{self.model}: its card states a {fact} of other things than numbers")
+        return found
 
 
 @dataclass(frozen=True)
@@ -86,23 +100,40 @@ def family_of(folder: Path) -> str:
 
 
 def read_card(folder: Path) -> Card:
-    """The card in `folder`; raises DamagedWeights when it is missing or unreadable."""
+    """The card in `folder`; raises DamagedWeights when it is missing, unreadable or another model's."""
     try:
         facts = json.loads((folder / "card.json").read_text())
-        return Card(facts["dataset"], facts["model"], family_of(folder), folder, facts)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        card = Card(facts["dataset"], facts["model"], family_of(folder), folder, facts)
+        is_whole = type(facts["parameters"]) is int and type(facts["facts"]) is dict and type(facts["sha256"]) is dict
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedWeights(f"{folder.name}: its card cannot be read ({type(error).__name__})") from error
+    if not is_whole:
+        raise DamagedWeights(f"{folder.name}: its card does not state parameters, facts and sha256")
+    if (card.dataset, card.model) != (folder.parent.name, folder.name):
+        raise DamagedWeights(f"{folder.name}: its card is another model's")
+    return card
 
 
 def check_hashes(card: Card) -> None:
     """Raise DamagedWeights unless the weight files are exactly those that the card lists."""
-    listed = card.facts.get("sha256", {})
-    found = {str(path.relative_to(card.folder)) for path in card.folder.rglob("*.safetensors")}
+    listed = card.facts["sha256"]
+    found = {path.relative_to(card.folder).as_posix() for path in card.folder.rglob("*.safetensors") if path.is_file()}
     if not listed or found != set(listed):
         raise DamagedWeights(f"{card.model}: its weight files are not those that the card lists")
     for name, expected in listed.items():
         if sha256(card.folder / name) != expected:
             raise DamagedWeights(f"{card.model}: {name} is not the file that the card was written for")
+
+
+def check_facts(card: Card, network: Model) -> None:
+    """Raise DamagedWeights unless the card states every measured number that this network is used with."""
+    if isinstance(network, VAE):
+        card.numbers("latent_extent", network.config.latent_dim)
+        if network.config.is_variational:
+            card.numbers("kl_per_dimension", network.config.latent_dim)
+    if isinstance(network, GAN):
+        card.numbers("real_logits.asked")
+        card.numbers("real_logits.any")
 
 
 class Zoo:
@@ -134,7 +165,7 @@ class Zoo:
         return [dataset for name, dataset in DATASETS.items() if any(key[0] == name for key in self._cards)]
 
     def cards(self, dataset: str, family: str | None = None) -> list[Card]:
-        """The models of a data set, by family in the order of the tabs, the largest latent space last."""
+        """The models of a data set, by family in the order of the tabs, then by name."""
         found = [card for card in self._cards.values() if card.dataset == dataset and family in (None, card.family)]
         return sorted(found, key=lambda card: (FAMILIES.index(card.family), card.model))
 
@@ -156,6 +187,7 @@ class Zoo:
             if entry is None:
                 check_hashes(card)
                 entry = Entry(load_model(card.folder), card, DATASETS[dataset])
+                check_facts(card, entry.network)
                 self._loaded[dataset, model] = entry
                 while len(self._loaded) > self.capacity:
                     self._loaded.popitem(last=False)

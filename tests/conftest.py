@@ -24,8 +24,6 @@ torch.set_num_threads(1)
 settings.register_profile("here", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("here")
 
-NETWORKS = ("ae", "vae", "gan", "diffusion")
-
 
 def build_tiny_objective(kind: str, size: int, channels: int, cardinalities: tuple[int, ...], flat: bool) -> Objective:
     shape = {"size": size, "channels": channels, "cardinalities": cardinalities}

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -99,17 +100,32 @@ class Diffusion(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> Diffusion:
-        """Open our own folder, or any folder of an unconditional `DDPMPipeline` (then there are no labels to give)."""
-        unet = UNet2DModel.from_pretrained(
-            folder, subfolder="unet", class_embed_type="identity", use_safetensors=True, local_files_only=True
-        ).float()
-        schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
-        schedule = {key: schedule.get(key, default) for key, default in cls.defaults().items()}
+        """Open our own folder, or any folder of an unconditional `DDPMPipeline` (then there are no labels to give).
+
+        Raises ValueError where the weights are not exactly the UNet's, or the noise levels are not plain betas.
+        """
+        unet, report = UNet2DModel.from_pretrained(
+            folder,
+            subfolder="unet",
+            class_embed_type="identity",
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+        if any(report.values()):  # diffusers would fill what is missing with random numbers
+            raise ValueError("the UNet's weights are not those that its config asks for")
+        if unet.config.out_channels != unet.config.in_channels:
+            raise ValueError("the UNet must predict one value a pixel; learned variances are not supported")
+        stated = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+        schedule = {key: stated.get(key, default) for key, default in cls.defaults().items()}
+        levels = DDPMScheduler.from_config(stated).alphas_cumprod
+        if not torch.equal(DDPMScheduler(**schedule).alphas_cumprod, levels):
+            raise ValueError("the scheduler's noise levels are not those of its betas")
         conditioner = folder / "conditioner"
         cardinalities = ()
         if conditioner.is_dir():
             cardinalities = tuple(json.loads((conditioner / "config.json").read_text())["cardinalities"])
-        model = cls(unet, cardinalities, schedule)
+        model = cls(unet.float(), cardinalities, schedule)
         if cardinalities:
             model.conditioner.load_state_dict(load_file(conditioner / "model.safetensors"))
         return model
@@ -117,7 +133,8 @@ class Diffusion(nn.Module):
     @staticmethod
     def defaults() -> dict[str, object]:
         """What diffusers assumes where a scheduler's file is silent, for the values that decide the noise."""
-        return {**NOISE_SCHEDULE, "prediction_type": "epsilon", "trained_betas": None}
+        unsaid = {"prediction_type": "epsilon", "trained_betas": None, "variance_type": "fixed_small"}
+        return {**NOISE_SCHEDULE, **unsaid}
 
 
 def velocity(x0: Tensor, eps: Tensor, alphas_cumprod: Tensor) -> Tensor:

@@ -23,8 +23,6 @@ from torch import Generator, Tensor
 # x_t [batch, channels, size, size] and t (a scalar tensor) -> the network's prediction, same shape as x_t
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 
-CLIP = {"clip_sample": True, "clip_sample_range": 1.0}
-STATIC_THRESHOLD = {"thresholding": True, "sample_max_value": 1.0}  # the same clip, as the multistep solvers name it
 TRAILING = {"timestep_spacing": "trailing"}  # start at the last noise level, where the noise really is pure
 
 
@@ -53,14 +51,14 @@ class DDIM(DDIMScheduler):
 
 
 SCHEDULERS: dict[str, tuple[type[SchedulerMixin], Mapping[str, object]]] = {
-    "ddpm": (DDPMScheduler, CLIP | TRAILING),
-    "ddim": (DDIM, CLIP | TRAILING),
-    "dpmpp": (DPMSolverMultistepScheduler, STATIC_THRESHOLD | TRAILING),
-    "sde_dpmpp": (DPMSolverMultistepScheduler, STATIC_THRESHOLD | TRAILING | {"algorithm_type": "sde-dpmsolver++"}),
-    "unipc": (UniPCMultistepScheduler, STATIC_THRESHOLD | TRAILING),
-    "euler": (EulerDiscreteScheduler, TRAILING),
-    "euler_a": (EulerAncestralDiscreteScheduler, TRAILING),
-    "heun": (HeunDiscreteScheduler, CLIP | TRAILING),
+    "ddpm": (DDPMScheduler, {}),
+    "ddim": (DDIM, {}),
+    "dpmpp": (DPMSolverMultistepScheduler, {}),
+    "sde_dpmpp": (DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}),
+    "unipc": (UniPCMultistepScheduler, {}),
+    "euler": (EulerDiscreteScheduler, {}),
+    "euler_a": (EulerAncestralDiscreteScheduler, {}),
+    "heun": (HeunDiscreteScheduler, {}),
 }
 STOCHASTIC = frozenset({"ddpm", "sde_dpmpp", "euler_a"})
 
@@ -81,7 +79,9 @@ class Step:
 def build_scheduler(sampler: str, noise_schedule: Mapping[str, object]) -> SchedulerMixin:
     """A fresh scheduler for one request. `noise_schedule` must spell out every beta: nothing is left to defaults."""
     kind, options = SCHEDULERS[sampler]
-    return kind.from_config({**noise_schedule, **options})
+    if issubclass(kind, (DPMSolverMultistepScheduler, UniPCMultistepScheduler)):  # their name for the same clip
+        options = {**options, "thresholding": noise_schedule["clip_sample"], "sample_max_value": 1.0}
+    return kind.from_config({**noise_schedule, **TRAILING, **options})
 
 
 def guided(predict: Callable[[Tensor, Tensor, Tensor], Tensor], labels: Tensor, guidance_scale: float) -> Denoiser:
