@@ -223,12 +223,11 @@ def denoise(recipe: Recipe, entry: Entry) -> Iterator[Frame]:
     begin = time.perf_counter()
     network = entry.network
     labels = labels_for(recipe, entry, recipe.count)
-    if recipe.task == "walk":
+    is_walk = recipe.task == "walk"
+    generators = seeded_generators([recipe.seed] * recipe.count if is_walk else recipe.seeds)
+    noise = draw_noise(generators, entry.dataset.shape)
+    if is_walk:  # other beginnings; the noise on the way stays that of the first seed's own picture
         noise = start_noise(recipe, entry.dataset.shape)
-        generators = seeded_generators([recipe.seed] * recipe.count)
-    else:
-        generators = seeded_generators(recipe.seeds)
-        noise = draw_noise(generators, entry.dataset.shape)
     scheduler = build_scheduler(recipe.sampler, network.noise_schedule)
     asked = guided(network, labels, recipe.guidance_scale)
     each = evaluations_per_picture(recipe)
