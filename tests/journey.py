@@ -1,0 +1,63 @@
+"""What every journey through the page asks of it."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable
+from urllib.parse import unquote
+
+from playwright.sync_api import Locator, Page, expect
+
+from playground.recipe import Recipe, from_query
+
+
+def pictures(page: Page, tab: str) -> list[bytes]:
+    """The bytes of every picture in a tab's result, in order."""
+    images = page.locator(f"#{tab}-view img.pg-picture")
+    expect(images.first).to_be_visible(timeout=15_000)
+    sources = images.evaluate_all("images => images.map((image) => image.src)")
+    return [base64.b64decode(source.split(",", 1)[1]) for source in sources]
+
+
+def shown_recipe(page: Page, tab: str) -> Recipe:
+    """The recipe that a tab's "Copy link" button would put into the address."""
+    return from_query(query(page, tab))
+
+
+def query(page: Page, tab: str) -> str:
+    button = page.locator(f"#{tab}-view [data-query]")
+    expect(button).to_be_visible(timeout=15_000)
+    return unquote(button.get_attribute("data-query"))
+
+
+def changes(page: Page, tab: str, act: Callable[[], object]) -> list[bytes]:
+    """The pictures after `act()` has changed them; fails when they stay as they were."""
+    before = pictures(page, tab)
+    act()
+    deadline = time.monotonic() + 15
+    while pictures(page, tab) == before:
+        assert time.monotonic() < deadline, "the pictures stayed as they were"
+        page.wait_for_timeout(50)
+    page.wait_for_timeout(400)  # a later answer may still replace this one
+    return pictures(page, tab)
+
+
+def open_tab(page: Page, tab: str) -> None:
+    page.get_by_role("tab", name=TAB_TITLES[tab]).click()
+
+
+def choose(page: Page, elem_id: str, words: str) -> None:
+    page.locator(f"#{elem_id} label").filter(has_text=words).first.click()
+
+
+def slider(page: Page, elem_id: str) -> Locator:
+    return page.locator(f"#{elem_id} input[type=range]")
+
+
+def fits_the_screen(page: Page) -> bool:
+    """Whether nothing makes the page scroll sideways."""
+    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+
+
+TAB_TITLES = {"vae": "VAE", "gan": "GAN", "diffusion": "Diffusion", "compare": "Compare"}
