@@ -1,0 +1,41 @@
+"""Take the README's pictures of the page: `python -m tests.screenshots` (needs Chromium)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from playwright.sync_api import expect, sync_playwright
+
+from playground.app import build, launch
+from playground.zoo import Zoo
+
+FOLDER = Path(__file__).parent / "screenshots"
+VIEWS = {  # file name: tab and query
+    "vae-map": ("vae", "model=vae2&task=map&point=0.8,-0.9"),
+    "vae-encode": ("vae", "task=encode&picture=4&count=4"),
+    "gan": ("gan", "model=gan&seed=7&count=8"),
+    "diffusion": ("diffusion", "model=ddpm&labels=8&seed=5&count=4&steps=20"),
+    "compare": ("compare", "task=compare&seed=11&count=6&labels=4"),
+}
+
+
+def main() -> None:
+    """Serve the page, open every view at desktop width, save what there is to see."""
+    demo = build(Zoo())
+    _, address, _ = launch(demo, prevent_thread_lock=True, quiet=True)
+    FOLDER.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1200, "height": 760})
+        for name, (tab, query) in VIEWS.items():
+            page.goto(f"{address}?{query}")
+            expect(page.locator(f"#{tab}-view img.pg-picture").first).to_be_visible(timeout=30_000)
+            page.wait_for_timeout(4000)  # longer than any of these takes to finish
+            page.screenshot(path=FOLDER / f"{name}.png")
+        browser.close()
+    demo.close()
+
+
+if __name__ == "__main__":
+    main()
