@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from playground import limits
 from playground.generate import Frame, check, generate
 from playground.recipe import DEFAULT, Recipe
+from playground.render import named_rows
 from playground.zoo import Card, Zoo
 
 DIFFUSION_FIELDS = ("steps", "sampler", "eta", "guidance_scale")
@@ -77,3 +80,9 @@ def timed(frames: Iterator[Frame]) -> Iterator[tuple[Frame, float]]:
         if frame is None:
             return
         yield frame, seconds
+
+
+def sheet(rows: Sequence[Row]) -> np.ndarray:
+    """All rows as one picture to keep, each beside its model's name, each column under its seed; uint8 [h, w, 3]."""
+    names = [f"{row.card.model}\n{row.frame.network_evaluations} x network" for row in rows]
+    return named_rows([row.frame.pictures for row in rows], names, [f"seed {s}" for s in rows[0].recipe.seeds])

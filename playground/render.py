@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
@@ -85,6 +85,13 @@ def noise_picture(noise: Tensor, limit: float = 2.5) -> np.ndarray:
     return mosaic(noise, limit) if noise.ndim == 1 else to_uint8(noise / limit)
 
 
+def evenly_chosen(total: int, most: int) -> list[int]:
+    """At most `most` (2 or more) of the numbers 0 .. total - 1, evenly spaced, the first and the last included."""
+    if total <= most:
+        return list(range(total))
+    return [round(k * (total - 1) / (most - 1)) for k in range(most)]
+
+
 def trajectory_sprite(rows: Sequence[Sequence[Tensor]]) -> np.ndarray:
     """Rows of pictures [channels, h, w], one column a step, as one picture that a page can show a column of."""
     return np.concatenate([np.concatenate([to_uint8(p) for p in row], axis=1) for row in rows], axis=0)
@@ -146,3 +153,28 @@ def moments_chart(mu: Tensor, logvar: Tensor | None, order: Sequence[int], exten
             parts.append(f'<line x1="{x - sigma:.1f}" x2="{x + sigma:.1f}" y1="{y}" y2="{y}" class="pg-spread"/>')
         parts.append(f'<circle cx="{x:.1f}" cy="{y}" r="3.2" class="pg-mean"/>')
     return "".join(parts) + "</svg>"
+
+
+def named_rows(
+    rows: Sequence[Tensor], names: Sequence[str], titles: Sequence[str], cell: int = 128, gap: int = 8
+) -> np.ndarray:
+    """Rows of pictures [n, channels, h, w], each beside its name, with a title above every column; uint8 [h, w, 3].
+
+    Names may have several lines; both are drawn in Pillow's own font, which knows no Hangul.
+    """
+    font = ImageFont.load_default(14)
+    factor = max(1, cell // rows[0].shape[-1])
+    side = rows[0].shape[-1] * factor + gap
+    brush = ImageDraw.Draw(Image.new("L", (1, 1)))
+    left = round(max(brush.multiline_textbbox((0, 0), name, font=font)[2] for name in names)) + 3 * gap
+    top = 4 * gap
+    canvas = Image.new("RGB", (left + side * len(titles), top + side * len(rows)), "white")
+    brush = ImageDraw.Draw(canvas)
+    for column, title in enumerate(titles):
+        brush.text((left + side * column + (side - gap) / 2, top - gap), title, "black", font, anchor="mb")
+    for row, (pictures, name) in enumerate(zip(rows, names, strict=True)):
+        y = top + side * row
+        brush.multiline_text((gap, y + (side - gap) / 2), name, "black", font, anchor="lm", spacing=6)
+        for column, pixels in enumerate(to_uint8(pictures)):
+            canvas.paste(to_image(enlarged(pixels, factor)), (left + side * column, y))
+    return np.asarray(canvas)
