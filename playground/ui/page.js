@@ -1,4 +1,21 @@
 async () => {
+  // a tab's first long job waits until the tab is opened: nobody waits for work that nobody sees, and it is seen from its start
+  const shown = (id) => new Promise((resolve) => {
+    if (document.getElementById(id)) { resolve(); return; }
+    const observer = new MutationObserver(() => {
+      if (document.getElementById(id)) { observer.disconnect(); resolve(); }
+    });
+    observer.observe(document.body, { childList: true, subtree: true });
+  });
+  window.playgroundWhenShown = (id, values) => shown(id).then(() => values);
+
+  // changes that follow each other closely (a slider being dragged, a link being restored) become one: the last
+  const paused = {};
+  window.playgroundAfterPause = (id, values, pause_ms = 120) => new Promise((resolve, reject) => {
+    if (paused[id]) { clearTimeout(paused[id].timer); paused[id].reject("a newer change follows"); }
+    paused[id] = { reject, timer: setTimeout(() => { delete paused[id]; resolve(shown(id).then(() => values)); }, pause_ms) };
+  });
+
   const root = document.documentElement;
   const say = async (code) => {
     root.dataset.lang = code;
@@ -45,4 +62,50 @@ async () => {
     return Math.floor(Math.random() * 4294967296);
   };
   window.playgroundLast = (field, current) => (seeds[field] && seeds[field].length ? seeds[field].pop() : current);
+
+  // the scrubber over a finished trajectory: a window that moves over pictures that hold every step; no request
+  const films = new WeakMap();
+  const stopFilm = (scrub) => {
+    clearInterval(films.get(scrub));
+    films.delete(scrub);
+    scrub.querySelector("[data-play]").textContent = "▶\ufe0e";
+  };
+  const showColumn = (scrub, column) => {
+    const range = scrub.querySelector("input[type=range]");
+    const [number, t] = [scrub.dataset.steps, scrub.dataset.times].map((list) => list.split(",")[column]);
+    range.value = column;
+    range.setAttribute("aria-valuetext", `${number}, t = ${t}`);
+    scrub.style.setProperty("--column", column);
+    scrub.querySelector("[data-step]").textContent = number;
+    scrub.querySelector("[data-t]").textContent = t;
+  };
+  const playFilm = (scrub) => {
+    const range = scrub.querySelector("input[type=range]");
+    const last = Number(range.max);
+    if (Number(range.value) >= last) showColumn(scrub, 0);
+    scrub.querySelector("[data-play]").textContent = "❚❚";
+    films.set(scrub, setInterval(() => {
+      const next = Number(range.value) + 1;
+      if (scrub.isConnected && next <= last) showColumn(scrub, next);
+      if (!scrub.isConnected || next >= last) stopFilm(scrub);
+    }, Math.min(200, Math.max(50, 4000 / (last + 1)))));
+  };
+  document.addEventListener("input", (event) => {
+    const scrub = event.target.closest("[data-scrub]");
+    if (!scrub) return;
+    stopFilm(scrub);
+    showColumn(scrub, Number(event.target.value));
+  });
+  document.addEventListener("click", (event) => {
+    const scrub = event.target.closest("[data-scrub]");
+    if (!scrub) return;
+    if (event.target.closest("[data-play]")) {
+      if (films.has(scrub)) stopFilm(scrub); else playFilm(scrub);
+    }
+    const row = event.target.closest("[data-row]");
+    if (row) {
+      scrub.style.setProperty("--row", row.dataset.row);
+      scrub.querySelectorAll("[data-row]").forEach((button) => button.setAttribute("aria-pressed", button === row));
+    }
+  });
 }

@@ -1,0 +1,472 @@
+"""Diffusion tab: a picture forms out of noise, step by step, and every step can be looked at again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import gradio as gr
+import torch
+from gradio.components import Component
+from torch import Tensor
+
+from playground import limits, render
+from playground.generate import Frame, check, evaluations_per_picture, generate
+from playground.recipe import DEFAULT, SAMPLERS, Recipe
+from playground.sampling.reverse import Step
+from playground.ui import controls, views
+from playground.ui.lanes import JOB, LIVE
+from playground.ui.page import Page, Tab, hidden_unless, on_any, recipe_from, streamed
+from playground.ui.text import Words
+from playground.ui.wishes import Wishes
+from playground.zoo import Zoo
+
+NAME = "diffusion"
+FIRST_COUNT = 4
+FIRST_SEED = 5
+PREVIEW_EVERY_S = 0.1
+MOST_REPLAYED = 4  # pictures whose steps the scrubber shows
+REPLAY_VALUES = 600_000  # bytes of pixels, about as many in the page: noise does not compress
+STEP_CHOICES = (5, 10, 20, 50, 250, 1000)
+NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}
+WHEN_SHOWN = f"(...values) => window.playgroundWhenShown('{NAME}-view', values)"
+AFTER_A_PAUSE = f"(...values) => window.playgroundAfterPause('{NAME}-view', values)"
+PANELS = {"x_t": "x_t, the noisy picture", "eps": "predicted noise", "x0": "predicted x0"}  # fields of Step, in words
+
+TEXT = {
+    "tab_diffusion": ("Diffusion", "확산"),
+    "diffusion_lead": (
+        "Starts from <b>pure noise</b>. At every step the network says which part of it is noise; a little of that is "
+        "taken away, and <b>a picture appears</b>.",
+        "<b>순수한 잡음</b>에서 출발합니다. 단계마다 신경망이 어디가 잡음인지 말하면 그 잡음을 조금씩 덜어 내고, "
+        "그러다 보면 <b>그림이 나타납니다</b>.",
+    ),
+    "steps": ("Steps", "단계 수"),
+    "steps_info": (
+        "How many times the network looks and a little noise is taken away: more is finer, and slower",
+        "신경망이 보고 잡음을 덜어 내는 횟수: 많을수록 섬세하지만 느립니다",
+    ),
+    "sampler": ("Sampler", "샘플러"),
+    "sampler_info": (
+        "The rule that turns a prediction into the next, slightly cleaner picture",
+        "신경망의 예측으로 조금 더 깨끗한 다음 그림을 만드는 규칙",
+    ),
+    "sampler_ddpm": ("DDPM", "DDPM"),
+    "sampler_ddpm_note": (
+        "The original way: every step takes away some of the predicted noise and adds a little fresh noise. It wants many "
+        "steps.",
+        "원조 방식입니다. 단계마다 예측한 잡음을 덜어 내고 새 잡음을 조금 더합니다. 단계가 많아야 잘 됩니다.",
+    ),
+    "sampler_ddim": ("DDIM", "DDIM"),
+    "sampler_ddim_note": (
+        "Walks the same way without fresh noise, so it can take long strides; eta brings the noise back.",
+        "새 잡음 없이 같은 길을 걷기 때문에 성큼성큼 갈 수 있습니다. 에타를 올리면 잡음이 돌아옵니다.",
+    ),
+    "sampler_dpmpp": ("DPM-Solver++", "DPM-Solver++"),
+    "sampler_dpmpp_note": (
+        "Remembers its last prediction and follows the bend of the path: good pictures in 10 to 20 steps.",
+        "직전 예측을 기억해 길이 굽는 대로 따라갑니다. 10~20단계면 좋은 그림이 나옵니다.",
+    ),
+    "sampler_sde_dpmpp": ("SDE-DPM-Solver++", "SDE-DPM-Solver++"),
+    "sampler_sde_dpmpp_note": (
+        "DPM-Solver++ with fresh noise at every step, which can wash out earlier mistakes; wants more steps.",
+        "단계마다 새 잡음을 더하는 DPM-Solver++입니다. 앞의 실수를 씻어 낼 수 있지만 단계가 더 필요합니다.",
+    ),
+    "sampler_unipc": ("UniPC", "UniPC"),
+    "sampler_unipc_note": (
+        "Predicts the next picture, then corrects it with the following prediction: made for very few steps.",
+        "다음 그림을 예측한 뒤 이어지는 예측으로 바로잡습니다. 아주 적은 단계에 맞춘 방법입니다.",
+    ),
+    "sampler_euler": ("Euler", "오일러"),
+    "sampler_euler_note": (
+        "The simplest: walk straight ahead where the prediction points, then look again.",
+        "가장 단순합니다. 예측이 가리키는 쪽으로 곧장 걷고 다시 봅니다.",
+    ),
+    "sampler_euler_a": ("Euler ancestral", "오일러 조상"),
+    "sampler_euler_a_note": (
+        "Euler that goes a little too far and makes up for it with fresh noise: with more steps the picture keeps changing.",
+        "조금 더 멀리 간 다음 새 잡음으로 채우는 오일러입니다. 단계를 늘리면 그림이 계속 달라집니다.",
+    ),
+    "sampler_heun": ("Heun", "호인"),
+    "sampler_heun_note": (
+        "Tries a step, looks again where it ends, and goes by the average of both: exact, but asks the network twice.",
+        "한 걸음 가 보고 그 끝에서 다시 본 뒤 둘의 평균으로 갑니다. 정확하지만 신경망을 두 번 씁니다.",
+    ),
+    "eta": ("Eta η", "에타 η"),
+    "eta_info": (
+        "How much fresh noise DDIM adds at every step: 0 none, the seed alone decides; 1 as much as DDPM",
+        "DDIM이 단계마다 더하는 새 잡음의 양: 0이면 없음(시드만으로 결정), 1이면 DDPM만큼",
+    ),
+    "guidance_scale": ("Guidance", "가이던스"),
+    "guidance_scale_info": (
+        "How hard your choice above pulls: 0 not at all, 1 as trained, more exaggerates it (and asks the network twice)",
+        "위에서 고른 것이 끌어당기는 세기: 0은 무시, 1은 배운 그대로, 크면 과장합니다(신경망을 두 번 씁니다)",
+    ),
+    "guidance_idle": (
+        "Guidance has nothing to pull towards while everything is left at “any”.",
+        "“아무거나”로 두면 가이던스가 끌어당길 곳이 없습니다.",
+    ),
+    "diffusion_go": ("▶ Generate", "▶ 만들기"),
+    "diffusion_stop": ("■ Stop", "■ 멈추기"),
+    "diffusion_cost": (
+        "{each} network passes a picture × {count} = <b>{total}</b> (at most {most})",
+        "그림당 신경망 {each}회 통과 × {count}장 = <b>{total}</b>회 (최대 {most}회)",
+    ),
+    "diffusion_too_much": (
+        "Every step of every picture is one pass through the network, and everybody shares one machine: take fewer steps "
+        "or fewer pictures.",
+        "그림마다 단계마다 신경망을 한 번씩 통과하는데, 모두가 한 기계를 나눠 씁니다. 단계나 그림 수를 줄여 주세요.",
+    ),
+    "diffusion_waiting": ("Waiting for its turn …", "차례를 기다리는 중 …"),
+    "diffusion_done": (
+        "Done. Drag the slider or press ▶ to see every step again.",
+        "끝났습니다. 막대를 끌거나 ▶를 눌러 모든 단계를 다시 보세요.",
+    ),
+    "diffusion_stopped": ("Stopped after step {step} of {total}.", "{total}단계 가운데 {step}단계에서 멈췄습니다."),
+    "diffusion_stopped_early": ("Stopped before it began.", "시작하기 전에 멈췄습니다."),
+    "diffusion_progress": ("step {step} of {total}, t = {t}", "{total}단계 가운데 {step}단계, t = {t}"),
+    "diffusion_step": ("step", "단계"),
+    "diffusion_play": ("Play", "재생"),
+    "diffusion_replayed": ("The steps of seed", "단계를 볼 시드"),
+    "diffusion_replayed_walk": ("The steps of picture", "단계를 볼 그림"),
+    "panel_x_t": (
+        "<b>x<sub>t</sub></b>: the noisy picture that the network is shown",
+        "<b>x<sub>t</sub></b>: 신경망에 보여 주는, 잡음 섞인 그림",
+    ),
+    "panel_eps": (
+        "<b>predicted noise ε</b>: what the network takes for noise in it",
+        "<b>예측한 잡음 ε</b>: 신경망이 그 가운데 잡음이라고 본 것",
+    ),
+    "panel_x0": (
+        "<b>predicted x<sub>0</sub></b>: what would be left without that noise",
+        "<b>예측한 x<sub>0</sub></b>: 그 잡음을 다 빼면 남을 그림",
+    ),
+    "diffusion_scale": (
+        "t is the noise level: 999 is pure noise, 0 is clean. All three squares are drawn on one scale, black for −1 and "
+        "below, grey for 0, white for 1 and above, so strong noise is cut off. Early on x<sub>t</sub> looks like the "
+        "predicted noise, at the end like the predicted picture: x<sub>t</sub> = √ᾱ · x<sub>0</sub> + √(1−ᾱ) · ε.",
+        "t는 잡음의 세기입니다. 999는 순수한 잡음, 0은 깨끗한 그림입니다. 세 그림은 같은 눈금으로 그립니다. −1 이하는 검정, "
+        "0은 회색, 1 이상은 하양이라 센 잡음은 잘려 보입니다. 처음에는 x<sub>t</sub>가 예측한 잡음과, 끝에는 예측한 그림과 "
+        "닮았습니다: x<sub>t</sub> = √ᾱ · x<sub>0</sub> + √(1−ᾱ) · ε.",
+    ),
+}  # fmt: skip
+
+
+@dataclass
+class Replay:
+    """The steps that the scrubber will show: evenly chosen ones, of the first few pictures."""
+
+    num_pictures: int
+    total: int  # steps of the run
+    chosen: frozenset[int]  # indices of steps
+    noise: Tensor  # [pictures, channels, h, w] that the run began with
+    numbers: list[int] = field(default_factory=list)  # of the kept steps, from 1
+    times: list[float] = field(default_factory=list)
+    cells: list[Tensor] = field(default_factory=list)  # [panels, pictures, channels, h, w] a step
+
+    @classmethod
+    def of(cls, first: Step) -> Replay:
+        """As much as the page can hold of the run that begins with `first`."""
+        most = REPLAY_VALUES // (len(PANELS) * first.x0[0].numel())  # columns, all pictures together
+        chosen = render.evenly_chosen(first.total, min(limits.MAX_SCRUB_FRAMES, most))
+        num_pictures = max(1, min(len(first.x0), MOST_REPLAYED, most // len(chosen)))
+        return cls(num_pictures, first.total, frozenset(chosen), first.x_t[:MOST_REPLAYED].clone())
+
+    def add(self, step: Step, is_end: bool) -> None:
+        """Keep the step if it is a chosen one, or the last that there will be."""
+        if step.index in self.chosen or is_end:
+            self.numbers.append(step.index + 1)
+            self.times.append(step.t)
+            self.cells.append(torch.stack([getattr(step, panel)[: self.num_pictures] for panel in PANELS]))
+
+
+def show(page: Page, wishes: Wishes, visitor: str) -> Iterator[tuple[str, str]]:
+    """Work on the visitor's newest wish while it is the newest: (status, view) about ten times a second, and at the end."""
+    wish = wishes.take(visitor)
+    if wish is None:
+        return
+    last_shown, replay = 0.0, None
+    with closing(generate(wish.recipe, page.zoo)) as frames:
+        for frame in frames:
+            replay = replay or Replay.of(frame.step)
+            is_end = frame.is_last or wish.is_stopped
+            replay.add(frame.step, is_end)
+            if not wishes.is_newest(visitor, wish):
+                return
+            if is_end:
+                break
+            if time.perf_counter() - last_shown >= PREVIEW_EVERY_S:
+                yield progress(page.words, frame.step), preview(page, wish.recipe, frame, replay)
+                last_shown = time.perf_counter()
+    yield ended(page.words, frame), result(page, wish.recipe, frame, replay)
+
+
+def progress(words: Words, step: Step) -> str:
+    said = words.both("diffusion_progress", step=step.index + 1, total=step.total, t=f"{step.t:.0f}")
+    done = 100 * (step.index + 1) / step.total
+    return f'<div class="pg-progress"><i style="width:{done:.1f}%"></i></div><p class="pg-status">{said}</p>'
+
+
+def ended(words: Words, frame: Frame) -> str:
+    if frame.is_last:
+        return status(words.both("diffusion_done"))
+    return status(words.both("diffusion_stopped", step=frame.step.index + 1, total=frame.step.total))
+
+
+def status(said: str, classes: str = "") -> str:
+    return f'<p class="pg-status {classes}">{said}</p>'
+
+
+def preview(page: Page, recipe: Recipe, frame: Frame, replay: Replay) -> str:
+    """The unfinished run: what the network sees and says of the first picture, and every predicted clean picture."""
+    words, step = page.words, frame.step
+    cells = [views.picture(render.to_uint8(getattr(step, panel)[0]), alt) for panel, alt in PANELS.items()]
+    row = scrub_row(words, step.index, step.total - 1, step.index + 1, step.total, step.t, "disabled")
+    return views.view(
+        f'<div class="pg-making">{panels(words, cells)}{row}{chooser(words, recipe, replay, "disabled")}</div>',
+        gallery(page, recipe, frame),
+        views.bar(words, recipe, None, facts(words, frame)),
+    )
+
+
+def facts(words: Words, frame: Frame) -> list[str]:
+    return [views.took(words, frame.seconds), words.both("evaluations", n=frame.network_evaluations)]
+
+
+def panels(words: Words, cells: Sequence[str]) -> str:
+    shown = [views.figure(cell, words.both(f"panel_{panel}")) for panel, cell in zip(PANELS, cells, strict=True)]
+    return f'<div class="pg-panels">{"".join(shown)}</div>'
+
+
+def scrub_row(words: Words, column: int, last: int, number: int, total: int, t: float, disabled: str = "") -> str:
+    """Play button, slider over the columns 0 .. last, and where it stands: step `number` of `total`, at t."""
+    return (
+        f'<div class="pg-scrub"><button type="button" data-play aria-label="play" {disabled}>▶\ufe0e</button>'
+        f'<input type="range" min="0" max="{last}" value="{column}" step="1" aria-label="step" {disabled}>'
+        f"<output>{words.both('diffusion_step')} <b data-step>{number}</b> / {total} · t = <b data-t>{t:.0f}</b></output></div>"
+    )
+
+
+def gallery(page: Page, recipe: Recipe, frame: Frame) -> str:
+    figures = []
+    for k, pixels in enumerate(render.to_uint8(frame.pictures)):
+        caption = page.words.both("seed_caption", seed=recipe.seeds[k]) if recipe.task == "sample" else f"{k + 1}"
+        figures.append(
+            views.figure(views.picture(pixels, f"picture {k + 1}", recipe if frame.is_last else None), caption)
+        )
+    return views.grid(figures)
+
+
+def result(page: Page, recipe: Recipe, frame: Frame, replay: Replay) -> str:
+    """The finished (or stopped) run: pictures, the scrubber over its steps, the noise it began with."""
+    words = page.words
+    making = scrubber(words, recipe, replay)
+    note = f'<p class="pg-note">{words.both("diffusion_scale")}</p>'
+    if recipe.task == "walk" and frame.is_last:
+        return views.view(making, views.walk_view(words, recipe, frame.pictures, facts(words, frame)), note)
+    saved = render.sheet(frame.pictures, views.columns_for(len(frame.pictures))) if frame.is_last else None
+    return views.view(
+        making,
+        gallery(page, recipe, frame),
+        views.bar(words, recipe, saved, facts(words, frame)),
+        views.noise_strip(words, recipe.seeds, replay.noise) if recipe.task == "sample" else "",
+        note,
+    )
+
+
+def scrubber(words: Words, recipe: Recipe, replay: Replay) -> str:
+    """Every kept step in one sprite a panel: a column a step, a row a picture. The page moves it without a request."""
+    last = len(replay.cells) - 1
+    cells = []
+    for panel, alt in enumerate(PANELS.values()):
+        rows = [[step[panel, k] for step in replay.cells] for k in range(replay.num_pictures)]
+        uri = render.data_uri(render.to_png(render.trajectory_sprite(rows)))
+        cells.append(f'<div class="pg-cell" role="img" aria-label="{alt}" style="background-image:url({uri})"></div>')
+    numbers, times = (",".join(f"{value:.0f}" for value in values) for values in (replay.numbers, replay.times))
+    place = f"--columns:{last + 1};--rows:{replay.num_pictures};--column:{last};--row:0"
+    row = scrub_row(words, last, last, replay.numbers[-1], replay.total, replay.times[-1])
+    return (
+        f'<div class="pg-making" data-scrub data-steps="{numbers}" data-times="{times}" style="{place}">'
+        f"{panels(words, cells)}{row}{chooser(words, recipe, replay)}</div>"
+    )
+
+
+def chooser(words: Words, recipe: Recipe, replay: Replay, disabled: str = "") -> str:
+    """Buttons for the pictures whose steps are kept; none where there is no choice."""
+    if replay.num_pictures == 1:
+        return ""
+    buttons = []
+    for k in range(replay.num_pictures):
+        named = recipe.seeds[k] if recipe.task == "sample" else k + 1
+        pressed = "true" if k == 0 else "false"
+        buttons.append(f'<button type="button" data-row="{k}" aria-pressed="{pressed}" {disabled}>{named}</button>')
+    said = words.both("diffusion_replayed" if recipe.task == "sample" else "diffusion_replayed_walk")
+    return f'<div class="pg-bar pg-pick"><span>{said}</span>{"".join(buttons)}</div>'
+
+
+def cost(page: Page, recipe: Recipe) -> str:
+    """What the recipe asks of the network, beside the most that a visitor may ask, before it is asked."""
+    each = evaluations_per_picture(recipe)
+    total, most = each * recipe.count, limits.MAX_NETWORK_EVALUATIONS
+    share = min(100, 100 * total / most)
+    over = " pg-over" if total > most else ""
+    said = page.words.both("diffusion_cost", each=each, count=recipe.count, total=total, most=most)
+    idle = recipe.guidance_scale != 1 and not any(recipe.labels)
+    return f'<p class="pg-note">{said}</p><div class="pg-budget{over}"><i style="width:{share:.1f}%"></i></div>' + (
+        f'<p class="pg-note">{page.words.both("guidance_idle")}</p>' if idle else ""
+    )
+
+
+def advice(words: Words, recipe: Recipe) -> str:
+    """What to do about a recipe that was refused, where it asks for too much work."""
+    if evaluations_per_picture(recipe) * recipe.count <= limits.MAX_NETWORK_EVALUATIONS:
+        return ""
+    return status(words.both("diffusion_too_much"))
+
+
+def shows(recipe: Recipe, zoo: Zoo) -> bool:
+    return recipe.task != "compare" and zoo.card(recipe.dataset, recipe.model).family == "diffusion"
+
+
+def can_show(page: Page) -> bool:
+    return bool(page.zoo.cards(page.dataset.name, "diffusion"))
+
+
+def sampler_note(words: Words, sampler: str) -> str:
+    return f'<p class="pg-note">{words.both(f"sampler_{sampler}_note")}</p>'
+
+
+def sampler_picker(page: Page) -> tuple[dict[str, Component], gr.HTML]:
+    """Which sampler walks, and the line that says how it does it."""
+    words = page.words
+    picker = gr.Radio(
+        [(words.label(f"sampler_{name}"), name) for name in SAMPLERS],
+        value=DEFAULT.sampler,
+        label=words.label("sampler"),
+        info=words.label("sampler_info"),
+        elem_id=controls.elem(NAME, "sampler"),
+    )
+    return {"sampler": picker}, gr.HTML(
+        sampler_note(words, DEFAULT.sampler), elem_id=controls.elem(NAME, "sampler.note")
+    )
+
+
+def steps_slider(page: Page) -> dict[str, Component]:
+    """How many steps: a slider over all numbers, with buttons for the telling ones."""
+    slider = gr.Slider(
+        1,
+        limits.MAX_STEPS,
+        DEFAULT.steps,
+        step=1,
+        precision=0,
+        label=page.words.label("steps"),
+        info=page.words.label("steps_info"),
+        elem_id=controls.elem(NAME, "steps"),
+    )
+    with gr.Row(elem_classes="pg-presets"):
+        for number in STEP_CHOICES:
+            button = gr.Button(str(number), size="sm", min_width=40, elem_id=controls.elem(NAME, f"steps.{number}"))
+            button.click(None, None, slider, js=f"() => {number}", queue=False, api_visibility="private")
+    return {"steps": slider}
+
+
+def wanted(page: Page, chosen: Mapping[str, Component], values: Mapping[Component, object]) -> Recipe:
+    """The recipe of the controls that count: hidden ones say nothing."""
+    hidden = {} if values[chosen["sampler"]] == "ddim" else {"eta": DEFAULT.eta}
+    if values[chosen["task"]] != "walk":
+        hidden["seed_to"] = DEFAULT.seed_to
+    return recipe_from(page, chosen, values, **hidden)
+
+
+def ask(
+    page: Page, wishes: Wishes, visitor: str, choose: Callable[[], Recipe], again: bool = False
+) -> tuple[object, object]:
+    """Make the recipe chosen the visitor's newest wish, which ends the work on an older one: (status, cost)."""
+    recipe = None
+    try:
+        recipe = choose()
+        check(recipe, page.zoo)
+    except ValueError as why:
+        wishes.want(visitor, None)
+        if recipe is None:
+            return views.refusal(page.words, str(why)), gr.skip()
+        return views.refusal(page.words, str(why)) + advice(page.words, recipe), cost(page, recipe)
+    if not wishes.want(visitor, recipe, again):
+        return gr.skip(), cost(page, recipe)
+    return status(page.words.both("diffusion_waiting"), "pg-waiting"), cost(page, recipe)
+
+
+def build(page: Page) -> Tab:
+    words = page.words
+    gr.HTML(f'<p class="pg-lead">{words.both("diffusion_lead")}</p>')
+    with gr.Row(elem_classes="pg-choices"):
+        with gr.Column(scale=1, min_width=320):
+            task = controls.task_picker(page, NAME, ("sample", "walk"))
+            model = controls.model_picker(page, NAME, "diffusion")
+        with gr.Column(scale=2, min_width=320):
+            labels = controls.label_pickers(page, NAME)
+    with gr.Row(elem_classes="pg-tab"):
+        with gr.Column(scale=2, min_width=320, elem_classes="pg-controls"):
+            seed = controls.seed_row(page, NAME, "seed", FIRST_SEED)
+            with gr.Column(visible=False) as walking:
+                seed_to = controls.seed_row(page, NAME, "seed_to", FIRST_SEED + 1)
+            steps = steps_slider(page)
+            count = controls.count_slider(page, NAME, FIRST_COUNT)
+            budget = gr.HTML(elem_id=controls.elem(NAME, "cost"))
+            sampler, note = sampler_picker(page)
+            with gr.Column(visible=False) as stirring:
+                eta = controls.plain_slider(page, NAME, "eta", 0, 1, 0.05)
+            guidance = controls.plain_slider(page, NAME, "guidance_scale", 0, limits.MAX_GUIDANCE, 0.1)
+        with gr.Column(scale=3, min_width=320, elem_classes="pg-result"):
+            with gr.Row(elem_classes="pg-go"):
+                go = gr.Button(words.label("diffusion_go"), variant="primary", elem_id=controls.elem(NAME, "go"))
+                halt = gr.Button(words.label("diffusion_stop"), variant="stop", elem_id=controls.elem(NAME, "stop"))
+            state = gr.HTML(elem_id=f"{NAME}-status")
+            view = gr.HTML(elem_id=f"{NAME}-view")
+    chosen: Mapping[str, Component] = {
+        **task, **model, **labels, **seed, **seed_to, **steps, **count, **sampler, **eta, **guidance,
+    }  # fmt: skip
+    wishes = Wishes()
+
+    def move(values: dict[Component, object], request: gr.Request) -> dict[Component, object]:
+        said, costs = ask(page, wishes, request.session_hash, lambda: wanted(page, chosen, values))
+        return {state: said, budget: costs}
+
+    def press(values: dict[Component, object], request: gr.Request) -> dict[Component, object]:
+        said, costs = ask(page, wishes, request.session_hash, lambda: wanted(page, chosen, values), again=True)
+        return {state: said, budget: costs}
+
+    def draw(values: dict[Component, object], request: gr.Request) -> Iterator[dict[Component, object]]:
+        """The job: whatever the visitor wants by now; on the first visit, what the controls say."""
+
+        def work() -> Iterator[dict[Component, object]]:
+            yield {state: gr.skip()}  # a job that yields nothing would empty all its outputs
+            if wishes.newest(request.session_hash) is None:
+                said, costs = ask(page, wishes, request.session_hash, lambda: wanted(page, chosen, values))
+                yield {state: said, budget: costs}
+            for said, shown in show(page, wishes, request.session_hash):
+                yield {state: said, view: shown}
+
+        yield from streamed(page, work, lambda sentence: {state: sentence})
+
+    def stop(request: gr.Request) -> object:
+        wish = wishes.stop(request.session_hash)
+        if wish is None or wish.is_taken:
+            return gr.skip()
+        return status(words.both("diffusion_stopped_early"))
+
+    def reveal(name: str) -> list[object]:
+        return [sampler_note(words, name), hidden_unless("ddim", name)]
+
+    tab = Tab(NAME, chosen, draw, [state, view, budget], shows, {**NEWEST_WINS, "js": WHEN_SHOWN})
+    sampler["sampler"].change(reveal, sampler["sampler"], [note, stirring], **LIVE)
+    task["task"].change(lambda name: hidden_unless("walk", name), task["task"], walking, **LIVE)
+    moved = gr.on(on_any(chosen), move, tab.inputs, [state, budget], js=AFTER_A_PAUSE, **LIVE)
+    pressed = go.click(press, tab.inputs, [state, budget], **LIVE)
+    for asked in (moved, pressed):
+        job = asked.then(draw, tab.inputs, tab.outputs, **NEWEST_WINS)
+        job.failure(lambda: status(words.both("busy"), "pg-error"), None, state, **LIVE)
+    halt.click(stop, None, state, **LIVE)
+    return tab
