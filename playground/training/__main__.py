@@ -31,7 +31,9 @@ def main() -> int:
     for setting in fields(Settings):
         flag = f"--{setting.name.replace('_', '-')}"
         if setting.name == "snapshots":
-            parser.add_argument(flag, action="store_true", help="keep averaged weights at log-spaced counts of images")
+            parser.add_argument(
+                flag, action="store_const", const=True, help="keep averaged weights at log-spaced counts of images"
+            )
         else:
             parser.add_argument(flag, type=type(getattr(SETTINGS["ddpm"], setting.name)))
     parser.add_argument("--threads", type=int, help="threads of one process (the library's choice otherwise)")
@@ -41,9 +43,8 @@ def main() -> int:
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    given = {
-        f.name: getattr(arguments, f.name) for f in fields(Settings) if getattr(arguments, f.name) not in (None, False)
-    }
+    given = {f.name: getattr(arguments, f.name) for f in fields(Settings)}
+    given = {name: value for name, value in given.items() if value is not None}
     settings = replace(SETTINGS[arguments.model], **given)
     dataset = DATASETS[arguments.dataset]
     torch.manual_seed(settings.seed)  # the networks' first weights
@@ -53,7 +54,9 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     output = arguments.output or PRETRAINED_FOLDER / dataset.name / arguments.model
-    work = ROOT / ".checkpoints" / dataset.name / arguments.model if arguments.output is None else output / "work"
+    work = ROOT / ".checkpoints" / dataset.name / arguments.model
+    if arguments.output is not None:  # beside the model, whose folder holds nothing but what the app opens
+        work = output.with_name(f"{output.name}-work")
     if arguments.restart:
         shutil.rmtree(work, ignore_errors=True)
     run = Run(
