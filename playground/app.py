@@ -16,7 +16,8 @@ from PIL import Image
 from playground import limits
 from playground.device import share_threads
 from playground.recipe import from_query
-from playground.ui import gan, vae
+from playground.ui import api, compare, diffusion, gan, vae
+from playground.ui.door import Door
 from playground.ui.lanes import LIVE
 from playground.ui.page import Page, Tab, updates_for
 from playground.ui.text import COMMON, Words, attribute_table
@@ -25,7 +26,7 @@ from playground.zoo import Zoo
 
 log = logging.getLogger(__name__)
 
-TABS: tuple[ModuleType, ...] = (vae, gan)
+TABS: tuple[ModuleType, ...] = (vae, gan, diffusion, compare)
 LINK_FIELDS_TO_IGNORE = {"lang", "__theme"}
 
 
@@ -34,7 +35,7 @@ def build(zoo: Zoo) -> gr.Blocks:
     dataset = zoo.datasets()[0]
     words = Words(COMMON, attribute_table(dataset), *(module.TEXT for module in TABS))
     page = Page(zoo, dataset, words)
-    with gr.Blocks(title="Generative Playground", delete_cache=(600, 3600)) as demo:
+    with Door(title="Generative Playground", delete_cache=(600, 3600)) as demo:
         gr.HTML(header(words))
         notice = gr.HTML(visible=False, elem_id="notice")
         tabs: list[Tab] = []
@@ -59,6 +60,7 @@ def build(zoo: Zoo) -> gr.Blocks:
             else:  # a job waits until somebody looks
                 looked = opened.then if tab is tabs[0] else panel.select
                 looked(tab.ask, tab.inputs, tab.outputs, **LIVE).then(tab.draw, None, tab.outputs, **tab.options)
+        api.register(zoo)
     demo.words = words
     return demo
 
@@ -81,7 +83,9 @@ def restored(page: Page, tabs: list[Tab], selector: gr.Tabs, notice: gr.HTML, qu
         return {notice: gr.update(visible=False)}
     try:
         recipe = from_query(query)
-        tab = next(tab for tab in tabs if tab.shows(recipe, page.zoo))
+        tab = next((tab for tab in tabs if tab.shows(recipe, page.zoo)), None)
+        if tab is None:
+            raise ValueError(f"no tab here shows the task {recipe.task}")
     except ValueError as refusal:
         sentence = f'<p class="pg-error" role="alert">{page.words.both("link_refused", why=refusal)}</p>'
         return {notice: gr.update(value=sentence, visible=True)}
@@ -89,7 +93,7 @@ def restored(page: Page, tabs: list[Tab], selector: gr.Tabs, notice: gr.HTML, qu
 
 
 def launch(demo: gr.Blocks, **options: object) -> tuple:
-    """Serve the page: loopback unless the host says otherwise, no share link, nothing public but what is meant to be."""
+    """Serve the page: loopback unless the host says otherwise, no share link, public only what is meant to be."""
     Image.MAX_IMAGE_PIXELS = limits.MAX_PIXELS
     demo.queue(max_size=limits.MAX_QUEUE, api_open=False, default_concurrency_limit=2)
     return demo.launch(

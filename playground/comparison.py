@@ -40,12 +40,14 @@ def usual_models(zoo: Zoo, dataset: str) -> list[Card]:
 
 def compared_models(recipe: Recipe, zoo: Zoo) -> list[Card]:
     """The models of a comparison, by family in the order of the tabs; raises ValueError for one that is not here."""
+    cards = zoo.cards(recipe.dataset)
+    if not cards:
+        zoo.card(recipe.dataset, recipe.model)  # refuses, naming the data sets that are here
     if not recipe.models:
         return usual_models(zoo, recipe.dataset)
-    names = [card.model for card in zoo.cards(recipe.dataset)]
     for name in recipe.models:
-        limits.one_of("models", name, names)
-    return [card for card in zoo.cards(recipe.dataset) if card.model in recipe.models]
+        limits.one_of("models", name, [card.model for card in cards])
+    return [card for card in cards if card.model in recipe.models]
 
 
 def alone(recipe: Recipe, card: Card) -> Recipe:

@@ -43,6 +43,14 @@ def test_a_model_that_is_not_here_is_a_sentence_naming_those_that_are(tiny_zoo: 
         next(compare(replace(ASKED, models=("gan", "no")), tiny_zoo))
 
 
+@pytest.mark.parametrize("models", [(), ("gan",)])
+def test_a_data_set_that_is_not_here_is_a_sentence_naming_those_that_are(
+    tiny_zoo: Zoo, models: tuple[str, ...]
+) -> None:
+    with pytest.raises(ValueError, match=f"^dataset must be one of {NAME}, got 'faces'$"):
+        next(compare(replace(ASKED, dataset="faces", models=models), tiny_zoo))
+
+
 def test_a_row_holds_the_pictures_that_its_own_recipe_makes(tiny_zoo: Zoo) -> None:
     rows = last_rows(replace(ASKED, models=("ae2", "vae2", "vae", "gan", "ddpm")), tiny_zoo)
     assert len(rows) == 5

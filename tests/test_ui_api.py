@@ -1,0 +1,624 @@
+"""The end points over real HTTP: good answers, and no value, file or crowd that does harm."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import io
+import itertools
+import json
+import math
+import os
+import re
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlparse
+
+import gradio as gr
+import httpx
+import pytest
+import torch
+from PIL import Image
+
+from playground import limits, render
+from playground.app import build, launch
+from playground.comparison import compare, sheet
+from playground.datasets import DATASETS
+from playground.generate import last
+from playground.recipe import DEFAULT, Recipe, from_dict, from_query
+from playground.render import recipe_of, to_png, to_uint8
+from playground.ui import api
+from playground.zoo import Zoo
+
+NAME = next(iter(DATASETS))
+ATTRIBUTE = DATASETS[NAME].attributes[0].name
+END_POINTS = ("sample", "walk", "encode", "judge", "compare")
+GOOD: Mapping[str, Mapping[str, object]] = {
+    "sample": {"model": "gan", "labels": [3], "seed": 5},
+    "walk": {"model": "vae", "seed": 5, "seed_to": 6, "count": 2},
+    "encode": {"model": "vae", "picture": 3},
+    "judge": {"model": "gan", "picture": 3},
+    "compare": {"models": ["gan", "vae"], "seed": 5, "count": 2},
+}
+TRACES = re.compile(r"Traceback|\.py\b|File \"|/tmp|/home|/usr|site-packages|Error\b")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running page, and what a hand-made client knows of it."""
+
+    address: str
+    client: httpx.Client
+    parameters: Mapping[str, list[dict]]  # of each end point, as it describes itself
+    dependencies: list[dict]  # every handler of the page
+    components: Mapping[int, dict]
+
+    def payload(self, end_point: str, **changed: object) -> list[object]:
+        """The values of an end point in order, defaults where nothing is said."""
+        names = [parameter["parameter_name"] for parameter in self.parameters[end_point]]
+        assert set(changed) <= set(names)
+        return [changed.get(p["parameter_name"], p["parameter_default"]) for p in self.parameters[end_point]]
+
+    def send(self, end_point: str, values: object) -> tuple[bool, object]:
+        """Whether the end point answered, and its answer or error; `values` go as they are, NaN included."""
+        joined = self.client.post(f"/gradio_api/call/{end_point}", content=json.dumps({"data": values}))
+        if joined.status_code != 200:
+            return False, joined.json()
+        events = self.client.get(f"/gradio_api/call/{end_point}/{joined.json()['event_id']}").text.split("\n\n")
+        kind, _, content = events[-2].partition("\ndata: ")
+        return kind == "event: complete", json.loads(content)
+
+    def call(self, end_point: str, **changed: object) -> dict:
+        ok, answer = self.send(end_point, self.payload(end_point, **changed))
+        assert ok, answer
+        return answer[0]
+
+    def handlers(self) -> list[dict]:
+        """The page's own handlers that run on the server."""
+        return [d for d in self.dependencies if d["backend_fn"] and d["api_visibility"] == "private"]
+
+    def handler(self, output: str, *, num_inputs: int | None = None, is_queued: bool = False) -> dict:
+        """The first handler that fills the component `output`."""
+        return next(
+            d
+            for d in self.handlers()
+            if output in [self.elem_id(i) for i in d["outputs"]]
+            and d["queue"] == is_queued
+            and num_inputs in (None, len(d["inputs"]))
+        )
+
+    def elem_id(self, component: int) -> str | None:
+        return self.components[component]["props"].get("elem_id")
+
+    def control_values(self, handler: dict, **changed: object) -> list[object]:
+        """What the page sends when nobody has touched anything but the controls in `changed`, named by their ids."""
+        values = []
+        for component in handler["inputs"]:
+            elem_id = (self.elem_id(component) or "").replace("-", "_")
+            values.append(changed.get(elem_id, self.components[component]["props"].get("value")))
+        return values
+
+    def press(self, handler: dict, values: list[object], session: str = "visitor") -> tuple[bool, object]:
+        """Run one of the page's own handlers as a page would."""
+        body = json.dumps({"data": values, "fn_index": handler["id"], "session_hash": session})
+        if not handler["queue"]:
+            answer = self.client.post("/gradio_api/run/x", content=body)
+            return answer.status_code == 200, answer.json()
+        assert self.client.post("/gradio_api/queue/join", content=body).status_code == 200
+        lines = self.client.get("/gradio_api/queue/data", params={"session_hash": session}).text.split("\n\n")
+        messages = [json.loads(line.removeprefix("data: ")) for line in lines if line]
+        done = next(message for message in messages if message["msg"] == "process_completed")
+        return done["success"], done["output"]
+
+
+@pytest.fixture(scope="module")
+def reached() -> Iterator[list[str]]:
+    """The name of every layer of any network that is run from now on."""
+    layers: list[str] = []
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(
+        lambda module, _: layers.append(type(module).__name__)
+    )
+    yield layers
+    hook.remove()
+
+
+@pytest.fixture(scope="module")
+def served(tiny_zoo: Zoo, reached: list[str]) -> Iterator[Server]:
+    demo = build(tiny_zoo)
+    _, address, _ = launch(demo, prevent_thread_lock=True, quiet=True)
+    with httpx.Client(base_url=address, headers={"content-type": "application/json"}, timeout=30) as client:
+        info = client.get("/gradio_api/info").json()["named_endpoints"]
+        config = client.get("/config").json()
+        yield Server(
+            address,
+            client,
+            {name.removeprefix("/"): end_point["parameters"] for name, end_point in info.items()},
+            config["dependencies"],
+            {component["id"]: component for component in config["components"]},
+        )
+    demo.close()
+
+
+def expected_pngs(recipe: Recipe, zoo: Zoo) -> list[bytes]:
+    return [to_png(to_uint8(picture), recipe) for picture in last(recipe, zoo).pictures]
+
+
+def pngs(pictures: list[dict]) -> list[bytes]:
+    return [base64.b64decode(picture["png"]) for picture in pictures]
+
+
+def pngs_in(page: str) -> list[bytes]:
+    """The pictures in a piece of the page, in order."""
+    return [base64.b64decode(text) for text in re.findall(r'src="data:image/png;base64,([^"]+)"', page)]
+
+
+def is_sentence(text: object) -> bool:
+    return isinstance(text, str) and 12 < len(text) < 300 and not TRACES.search(text)
+
+
+# ---- good answers
+
+
+def test_every_end_point_says_what_it_takes(served: Server) -> None:
+    assert set(served.parameters) == {*END_POINTS, "models"}
+    for name in END_POINTS:
+        for parameter in served.parameters[name]:
+            assert parameter["parameter_has_default"]
+            assert parameter["type"] not in ({}, None)
+            if name in ("sample", "compare"):
+                default = getattr(DEFAULT, parameter["parameter_name"])
+                assert parameter["parameter_default"] == (list(default) if type(default) is tuple else default)
+
+
+@pytest.mark.parametrize("model", ["ae2", "vae2", "vae", "gan", "ddpm"])
+def test_sample_answers_the_pictures_of_its_recipe(served: Server, tiny_zoo: Zoo, model: str) -> None:
+    answer = served.call("sample", model=model, labels=[4], seed=9, count=2, steps=3)
+    recipe = Recipe(model=model, labels=(4,), seed=9, count=2, steps=3)
+    assert from_dict(answer["recipe"]) == from_query(answer["link"]) == recipe
+    assert pngs(answer["pictures"]) == expected_pngs(recipe, tiny_zoo)
+    assert [picture["seed"] for picture in answer["pictures"]] == [9, 10]
+    assert [recipe_of(png) for png in pngs(answer["pictures"])] == [recipe] * 2
+    assert answer["network_evaluations"] == (3 if model == "ddpm" else 1)
+    assert answer["seconds"] > 0
+    frame = last(recipe, tiny_zoo)
+    if model == "gan":
+        assert [p["realness"] for p in answer["pictures"]] == pytest.approx(frame.realness.tolist(), abs=1e-5)
+    else:
+        assert all("realness" not in picture for picture in answer["pictures"])
+
+
+def test_walk_encode_and_judge_answer_what_the_door_says(served: Server, tiny_zoo: Zoo) -> None:
+    walk = served.call("walk", model="gan", seed=3, seed_to=4, count=3)
+    assert pngs(walk["pictures"]) == expected_pngs(
+        Recipe(model="gan", task="walk", seed=3, seed_to=4, count=3), tiny_zoo
+    )
+    for model in ("vae", "ae2"):
+        recipe = Recipe(model=model, task="encode", picture=7, seed=1, count=2)
+        answer, encoding = (
+            served.call("encode", model=model, picture=7, seed=1, count=2),
+            last(recipe, tiny_zoo).encoding,
+        )
+        assert answer["mu"] == pytest.approx(encoding.mu.tolist(), abs=1e-5)
+        assert answer["recon_loss"] == pytest.approx(encoding.recon_loss, rel=1e-5)
+        assert answer["kl"] == (None if model == "ae2" else pytest.approx(encoding.kl, rel=1e-5))
+        assert (answer["logvar"] is None) == (model == "ae2")
+        assert base64.b64decode(answer["x0"]) == to_png(to_uint8(encoding.x0[0]), recipe)
+        assert len(answer["pictures"]) == 2
+    judged = served.call("judge", picture=7)
+    realness = last(Recipe(model="gan", task="judge", picture=7), tiny_zoo).realness
+    assert judged["pictures"][0]["realness"] == pytest.approx(float(realness), abs=1e-5)
+
+
+def test_compare_answers_a_row_a_model_and_the_sheet_of_all(served: Server, tiny_zoo: Zoo) -> None:
+    answer = served.call("compare", labels=[2], seed=8, count=2, steps=3)
+    recipe = Recipe(task="compare", labels=(2,), seed=8, count=2, steps=3)
+    assert [row["model"] for row in answer["rows"]] == ["vae", "gan", "ddpm"]
+    for row in answer["rows"]:
+        assert pngs(row["pictures"]) == expected_pngs(from_query(row["link"]), tiny_zoo)
+        assert row["parameters"] == tiny_zoo.card(NAME, row["model"]).parameters
+    rows = [row for row in compare(recipe, tiny_zoo) if row.frame.is_last]
+    assert base64.b64decode(answer["sheet"]) == to_png(sheet(rows), recipe)
+
+
+def test_models_lists_what_there_is(served: Server, tiny_zoo: Zoo) -> None:
+    answer = served.call("models")
+    (dataset,) = answer["datasets"]
+    assert [model["model"] for model in dataset["models"]] == [card.model for card in tiny_zoo.cards(NAME)]
+    assert [len(attribute["values"]) for attribute in dataset["attributes"]] == list(DATASETS[NAME].cardinalities)
+    assert answer["limits"]["max_network_evaluations"] == limits.MAX_NETWORK_EVALUATIONS
+
+
+def test_the_same_recipe_gives_the_same_bytes_twice_and_in_the_page(served: Server) -> None:
+    once, again = (served.call("sample", model="gan", labels=[5], seed=77, count=3) for _ in range(2))
+    assert once["pictures"] == again["pictures"]
+    draw = served.handler("gan-view")
+    values = served.control_values(draw, gan_labels_0=5, gan_seed=77, gan_count=3)
+    ok, answer = served.press(draw, values)
+    assert ok
+    assert pngs_in(answer["data"][0])[-3:] == pngs(once["pictures"])
+    assert from_query(once["link"]) == recipe_of(pngs_in(answer["data"][0])[-1])
+
+
+# ---- bad values
+
+NAN = math.nan
+WHOLE = [NAN, math.inf, -math.inf, 4.5, True, None, "4", [4], {"a": 1}, 10**30, -1]
+REAL = [NAN, math.inf, -math.inf, True, None, "0.5", [0.5], {"a": 1}, 1e300, -99.0]
+NAMES = ["../../etc/passwd", "nope", None, "/etc/passwd", "", "Gan", "gan\n", "a" * 40, 5, NAN, ["gan"], {"a": 1}, True]
+BOMB = base64.urlsafe_b64encode(zlib.compress(bytes(2_500_000), 9)).decode().rstrip("=")
+BAD: Mapping[str, list[object]] = {
+    "model": NAMES,
+    "dataset": NAMES,
+    "labels": [[99], None, [1.5], [1, 1], 5, "8", {"0": 1}, [-1], [None], [True], [NAN], ["8"], [[1]], [0] * 9, True],
+    "seed": WHOLE,
+    "seed_to": WHOLE,
+    "count": [0, 17, *WHOLE],
+    "temperature": REAL,
+    "truncation_psi": REAL,
+    "shifts": [[NAN], None, [9.0], 0.5, "0", [math.inf], ["1"], [None], [True], [0.0] * 13, {"a": 1}, [0.0] * 9],
+    "point": [[NAN, 0.0], None, [1.0], 1.0, [1.0] * 3, [99.0, 0.0], ["a", "b"], {"a": 1}, [0.0, 0.0]],
+    "steps": [0, 1001, *WHOLE],
+    "sampler": ["plms", None, "", 5, ["ddim"], {"a": 1}, True, "DDIM", "ddpm "],
+    "eta": [1.5, *REAL],
+    "guidance_scale": [11.0, *REAL],
+    "picture": [100_000, *WHOLE],
+    "drawing": [BOMB, None, "!!", "A" * 5000, "AAAA", 5, ["A"], {"path": "/etc/passwd"}],
+    "models": [
+        ["nope"],
+        None,
+        ["gan", "gan"],
+        "gan",
+        5,
+        ["../gan"],
+        [None],
+        [5],
+        [["gan"]],
+        {"gan": 1},
+        list("abcdefghi"),
+    ],
+}
+WRONG_TOGETHER: Mapping[str, list[dict[str, object]]] = {  # each value fine alone
+    "sample": [{"model": "ddpm", "steps": 1000, "count": 16}, {"model": "ddpm", "shifts": [1.0]}],
+    "walk": [{"model": "ddpm", "steps": 1000, "count": 16, "sampler": "heun"}],
+    "encode": [{"model": "gan"}, {"model": "ddpm"}],
+    "judge": [{"model": "vae"}, {"model": "ddpm"}],
+    "compare": [{"models": [], "steps": 1000, "count": 16}, {"models": ["gan", "ddpm"], "steps": 1000, "count": 5}],
+}
+
+
+def bad_payloads(end_point: str, names: list[str], most: int = 34) -> list[dict[str, object]]:
+    """The worst value of every field first, then the second worst, and so on."""
+    columns = [[{name: value} for value in BAD[name]] for name in names]
+    ranked = [bad for row in itertools.zip_longest(*columns) for bad in row if bad is not None]
+    return WRONG_TOGETHER[end_point] + ranked[:most]
+
+
+@pytest.mark.parametrize("end_point", END_POINTS)
+def test_no_bad_value_reaches_a_network_and_the_next_visitor_is_served(
+    served: Server, reached: list[str], end_point: str
+) -> None:
+    names = [parameter["parameter_name"] for parameter in served.parameters[end_point]]
+    bad = bad_payloads(end_point, names)
+    assert len(bad) >= 30
+    for changed in bad:
+        num_layers = len(reached)
+        ok, answer = served.send(end_point, served.payload(end_point, **{**GOOD[end_point], **changed}))
+        assert not ok, changed
+        assert is_sentence(answer["error"]), (changed, answer)
+        assert len(reached) == num_layers, changed
+        if len(changed) == 1:
+            (name,) = changed
+            named = {"labels": f"labels|{ATTRIBUTE}", "model": "model|task"}.get(name, name)
+            assert re.match(rf"({named}) (must be|needs|is not|encode is|judge is)", answer["error"]), (changed, answer)
+        assert served.call(end_point, **GOOD[end_point])["link"]
+        assert len(reached) > num_layers
+
+
+@pytest.mark.parametrize("end_point", END_POINTS)
+def test_too_few_and_too_many_values_are_a_sentence(served: Server, reached: list[str], end_point: str) -> None:
+    values = served.payload(end_point, **GOOD[end_point])
+    num_layers = len(reached)
+    for wrong in ([], values[:-1], [*values, 1], [values]):
+        ok, answer = served.send(end_point, wrong)
+        assert not ok
+        assert answer["error"] == f"values must be {len(values)} in number, got {len(wrong)}"
+    assert len(reached) == num_layers
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{", "null", "[]", "7", "{}", '{"data": null}', '{"data": 5}', '{"data": {"model": "gan"}}', "\x00"]
+)
+def test_what_is_no_call_is_refused(served: Server, body: str) -> None:
+    answer = served.client.post("/gradio_api/call/sample", content=body)
+    assert 400 <= answer.status_code < 500
+    assert not TRACES.search(answer.text)
+    assert served.call("sample", **GOOD["sample"])["pictures"]
+
+
+BAD_FOR_ANY_CONTROL = [NAN, {"a": 1}, 1e12, [[1], [2]], {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}]
+
+
+def test_bad_values_straight_to_the_pages_own_handlers_reach_no_network(served: Server, reached: list[str]) -> None:
+    drawing = [d for d in served.handlers() if d["inputs"] and not d["queue"]]
+    assert {"vae-view", "gan-view", "compare-view"} <= {served.elem_id(i) for d in drawing for i in d["outputs"]}
+    turn = itertools.cycle(BAD_FOR_ANY_CONTROL)
+    num_tried = 0
+    for handler in drawing:
+        good = served.control_values(handler)
+        for place in range(len(good)):
+            bad = next(turn)
+            num_layers = len(reached)
+            ok, answer = served.press(handler, [*good[:place], bad, *good[place + 1 :]])
+            said = answer["data"][0] if ok else answer["error"]
+            if isinstance(said, dict) or (ok and "pg-error" not in said):
+                said = json.dumps(answer["data"])
+            assert is_sentence(said) if not ok else "pg-error" in said, (served.elem_id(handler["inputs"][place]), said)
+            assert not TRACES.search(said)
+            assert len(reached) == num_layers
+            num_tried += 1
+        assert served.press(handler, good)[0]
+    assert num_tried >= 60
+
+
+def test_wrong_numbers_of_values_to_the_pages_own_handlers_are_a_sentence(served: Server) -> None:
+    for handler in served.handlers():
+        if handler["inputs"] and not handler["queue"]:
+            for values in ([], [1] * 40):
+                ok, answer = served.press(handler, values)
+                assert not ok
+                assert is_sentence(answer["error"])
+
+
+def test_a_fault_of_ours_is_a_sentence_too_and_the_next_call_succeeds(
+    served: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA out of memory in /srv/secret.py")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(api, "generate", fail)
+        ok, answer = served.send("sample", served.payload("sample", **GOOD["sample"]))
+    assert not ok
+    assert answer["error"] == "Something went wrong on our side. Please try again."
+    assert served.call("sample", **GOOD["sample"])["pictures"]
+
+
+# ---- work that nobody waits for
+
+
+def steps_after(leave: Callable[[], None], reached: list[str]) -> tuple[int, int]:
+    """UNet runs (within a quarter of a second, later) after `leave()` has returned."""
+
+    def num_runs() -> int:
+        return reached.count("UNet2DModel")
+
+    leave()
+    at_once = num_runs()
+    time.sleep(0.25)
+    soon = num_runs()
+    time.sleep(0.5)
+    return soon - at_once, num_runs() - soon
+
+
+LONG = {"model": "ddpm", "steps": 1000, "count": 2}
+LONG_COMPARISON = {"models": ["ddpm"], "steps": 1000, "count": 2}
+
+
+@pytest.mark.parametrize(("end_point", "long"), [("sample", LONG), ("walk", LONG), ("compare", LONG_COMPARISON)])
+def test_work_stops_when_the_client_leaves(
+    served: Server, reached: list[str], end_point: str, long: dict[str, object]
+) -> None:
+    joined = served.client.post(f"/gradio_api/call/{end_point}", json={"data": served.payload(end_point, **long)})
+
+    def leave() -> None:
+        with served.client.stream("GET", f"/gradio_api/call/{end_point}/{joined.json()['event_id']}") as events:
+            told = [line for line in itertools.islice(events.iter_lines(), 30) if line.startswith("data: ")]
+        shares = [json.loads(line.removeprefix("data: "))[0]["progress"] for line in told]
+        assert shares == sorted(shares)
+        assert 0 < shares[-1] < 1
+
+    _, later = steps_after(leave, reached)
+    assert later == 0
+    assert served.call("sample", **GOOD["sample"])["pictures"]
+
+
+def test_cancelling_stops_the_work_and_what_waits_never_starts(served: Server, reached: list[str]) -> None:
+    def join(session: str) -> str:
+        body = {"data": served.payload("sample", **LONG), "fn_index": sample_id, "session_hash": session}
+        return served.client.post("/gradio_api/queue/join", json=body).json()["event_id"]
+
+    sample_id = next(d["id"] for d in served.dependencies if d["api_name"] == "sample")
+    running, waiting = join("first"), join("second")
+    while reached.count("UNet2DModel") == 0:
+        time.sleep(0.01)
+
+    def leave() -> None:
+        for session, event in (("second", waiting), ("first", running)):
+            body = {"session_hash": session, "fn_index": sample_id, "event_id": event}
+            assert served.client.post("/gradio_api/cancel", json=body).json() == {"success": True}
+
+    soon, later = steps_after(leave, reached)
+    assert soon <= 1
+    assert later == 0
+    assert served.call("sample", **GOOD["sample"])["pictures"]
+
+
+# ---- many at once
+
+
+def test_visitors_get_their_own_pictures(served: Server, tiny_zoo: Zoo) -> None:
+    """Sixteen at once, through the end points and through the Compare tab, whose handlers meet in a visitor's wish."""
+    solo = {seed: expected_pngs(Recipe(model="gan", seed=seed, count=2), tiny_zoo) for seed in range(100, 116)}
+    asking, drawing = served.handler("compare-view"), served.handler("compare-view", num_inputs=0, is_queued=True)
+
+    def visit(seed: int) -> list[list[bytes]]:
+        mine = [pngs(served.call("sample", model="gan", seed=seed, count=2)["pictures"])]
+        values = served.control_values(asking, compare_seed=seed, compare_count=2, compare_models=["gan"])
+        assert served.press(asking, values, f"visitor{seed}")[0]
+        ok, answer = served.press(drawing, [], f"visitor{seed}")
+        assert ok
+        return [*mine, pngs_in(answer["data"][0])[-2:]]
+
+    with ThreadPoolExecutor(16) as pool:
+        for seed, found in zip(solo, pool.map(visit, solo), strict=True):
+            assert found == [solo[seed], solo[seed]]
+
+
+def test_a_crowd_is_answered_and_the_next_visitor_too(served: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 at once while one job holds the lane: those that fit wait and are served, the others are told at once."""
+    release = threading.Event()
+    run = api.run
+
+    def held(recipe: Recipe, zoo: Zoo) -> Iterator[dict]:
+        release.wait(30)
+        yield from run(recipe, zoo)
+
+    def ask(_: int) -> tuple[float, bool, object]:
+        begin = time.perf_counter()
+        joined = served.client.post("/gradio_api/call/sample", json={"data": values})
+        seconds = time.perf_counter() - begin
+        if joined.status_code != 200:
+            return seconds, False, (joined.status_code, joined.json()["detail"])
+        with slots:
+            arrived.append(1)
+        return seconds, True, joined.json()["event_id"]
+
+    values = served.payload("sample", **GOOD["sample"])
+    slots, arrived = threading.Lock(), []
+    monkeypatch.setattr(api, "run", held)
+    with ThreadPoolExecutor(64) as pool:
+        answers = list(pool.map(ask, range(64)))
+        release.set()
+        accepted = [event for _, ok, event in answers if ok]
+        texts = list(pool.map(lambda event: served.client.get(f"/gradio_api/call/sample/{event}").text, accepted))
+    refused = [(seconds, said) for seconds, ok, said in answers if not ok]
+    assert limits.MAX_QUEUE <= len(accepted) == len(arrived) <= limits.MAX_QUEUE + 2
+    assert all("event: complete" in text for text in texts)
+    assert all(status == 503 and is_sentence(said) for _, (status, said) in refused)
+    assert len(refused) + len(accepted) == 64
+    assert served.call("sample", **GOOD["sample"])["pictures"]
+
+
+# ---- files
+
+
+def resident_peak_mb() -> float:
+    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text()).group(1)) / 1024
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def upload(served: Server, content: bytes, name: str = "picture.png") -> httpx.Response:
+    return httpx.post(f"{served.address}gradio_api/upload", files={"files": (name, content)}, timeout=30)
+
+
+def test_an_upload_over_the_cap_is_refused(served: Server) -> None:
+    assert upload(served, os.urandom(1_500_000)).status_code == 413
+    assert upload(served, os.urandom(1_000)).status_code == 200
+    (stored,) = upload(served, b"print(1)", "../../../evil.py").json()
+    assert Path(stored).name == "evil.py"
+    assert Path(stored).is_relative_to(gr.utils.get_upload_folder())
+
+
+def test_a_picture_bomb_costs_nothing(served: Server) -> None:
+    buffer = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
+    bomb = buffer.getvalue()
+    assert len(bomb) < 100_000
+    (stored,) = upload(served, bomb).json()
+    as_file = {"path": stored, "meta": {"_type": "gradio.FileData"}, "mime_type": "image/png"}
+    served.call("encode", **GOOD["encode"])
+    forget_peak()
+    before = resident_peak_mb()
+    for value in (as_file, stored, render.data_uri(bomb), base64.urlsafe_b64encode(bomb).decode()[:4000], BOMB):
+        for end_point in ("encode", "judge"):
+            ok, answer = served.send(end_point, served.payload(end_point, **{**GOOD[end_point], "drawing": value}))
+            assert not ok
+            assert answer["error"].startswith("drawing ")
+        for view in ("vae-view", "gan-view"):
+            draw = served.handler(view)
+            tab = view.partition("-")[0]
+            changed = {f"{tab}_drawing": value, f"{tab}_task": {"vae": "encode", "gan": "judge"}[tab]}
+            ok, answer = served.press(draw, served.control_values(draw, **changed))
+            assert not ok or "pg-error" in answer["data"][0]
+    with pytest.raises(ValueError, match=r"pixels|not a readable"):
+        recipe_of(bomb)
+    assert resident_peak_mb() - before <= 20
+
+
+def escape_paths(canary: Path, link: Path) -> list[str]:
+    """Ways to ask for files that are nobody's business, as request targets."""
+    here = Path(__file__).resolve().parents[1]
+    dots = "../" * 12
+    encoded, twice = "%2e%2e%2f" * 12, "%252e%252e%252f" * 12
+    wanted = [
+        "/etc/passwd",
+        str(canary),
+        str(link),
+        str(here / "playground/app.py"),
+        str(here / "pyproject.toml"),
+        str(here / ".git/config"),
+        str(here / "pretrained" / NAME / "reference.npz"),
+        "/proc/self/environ",
+        "/proc/self/cmdline",
+    ]
+    tricks = [
+        f"{dots}etc/passwd",
+        f"{encoded}etc/passwd",
+        f"{twice}etc/passwd",
+        "..%5c..%5c..%5cetc%5cpasswd",
+        "....//....//....//....//etc/passwd",
+        "playground/app.py",
+        ".git/config",
+        "%2fetc%2fpasswd",
+        "//etc/passwd",
+        "/etc/./passwd",
+        "/etc/passwd%00.png",
+        "file:///etc/passwd",
+        "http://127.0.0.1:1/",
+        f"{link.parent}/../{canary.parent.name}/{canary.name}",
+    ]
+    routes = ["/gradio_api/file=", "/file=", "/gradio_api/file/", "/gradio_api/proxy="]
+    paths = [f"{route}{target}" for route in routes for target in [*wanted, *tricks]]
+    for route in ("/static/", "/assets/", "/svelte/", "/gradio_api/custom_component/1/client/"):
+        paths += [f"{route}{trick}" for trick in tricks[:4]]
+    stream = f"/gradio_api/stream/x/y/1/{encoded}etc/passwd"
+    return [*paths, stream, "/gradio_api/deep_link?path=/etc/passwd", f"/gradio_api/upload_progress?upload_id={dots}"]
+
+
+def test_no_file_outside_the_cache_can_be_read(served: Server, tmp_path: Path) -> None:
+    canary = tmp_path / "canary.txt"
+    canary.write_text("nobody may read this canary")
+    link = Path(gr.utils.get_upload_folder()) / "canary-link.txt"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(canary)
+    secrets = (b"nobody may read", b"root:", b"[tool.ruff", b"repositoryformat", b"def build", b"PATH=", b"pytest\0")
+    where = urlparse(served.address)
+    paths = escape_paths(canary, link)
+    assert len(paths) >= 40
+    try:
+        for path in paths:
+            connection = http.client.HTTPConnection(where.hostname, where.port, timeout=10)
+            connection.putrequest("GET", path, skip_host=False)  # as it is, nothing tidied up
+            connection.endheaders()
+            answer = connection.getresponse()
+            body = answer.read(200_000)
+            connection.close()
+            assert answer.status >= 400 or answer.status in (301, 302, 307), (path, answer.status)
+            assert not any(secret in body for secret in secrets), path
+    finally:
+        link.unlink()
+
+
+def test_a_recipe_that_the_api_made_is_the_one_in_its_pictures(served: Server) -> None:
+    answer = served.call("sample", model="ddpm", steps=2, sampler="euler_a", seed=3)
+    (png,) = pngs(answer["pictures"])
+    assert recipe_of(png) == from_query(answer["link"]) == replace(from_dict(answer["recipe"]))
