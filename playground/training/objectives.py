@@ -92,7 +92,7 @@ class GANObjective:
     def __init__(
         self,
         config: GANConfig,
-        gamma: tuple[float, float] = (2.0, 0.2),
+        gamma: tuple[float, float] = (2.0, 1.0),
         penalty_every: int = 4,
         label_dropout: float = 0.1,
     ) -> None:
