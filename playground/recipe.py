@@ -34,9 +34,9 @@ class Recipe:
     shifts: tuple[float, ...] = ()  # standard deviations along the leading latent directions
     point: tuple[float, ...] = ()  # a place on the map of a 2-D latent space, instead of the seed's
     steps: int = 20
-    sampler: str = "dpmpp"
+    sampler: str = "sde_dpmpp"
     eta: float = 0.0
-    guidance_scale: float = 1.0
+    guidance_scale: float = 1.25
     picture: int = 0  # which held-out picture to encode or judge
     drawing: str = ""  # the visitor's own picture (see `playground.drawing`), instead of a held-out one
     models: tuple[str, ...] = ()  # which models a comparison sets side by side; none = those that it usually does

@@ -64,7 +64,14 @@ def test_a_rows_own_recipe_says_only_what_its_family_uses(tiny_zoo: Zoo) -> None
     recipe = replace(ASKED, sampler="ddim", guidance_scale=2.0, eta=0.5, models=("gan", "ddpm"))
     forger, painter = (alone(recipe, tiny_zoo.card(NAME, model)) for model in ("gan", "ddpm"))
     plain = replace(recipe, task="sample", models=())
-    assert forger == replace(plain, model="gan", steps=DEFAULT.steps, sampler=DEFAULT.sampler, eta=0, guidance_scale=1)
+    assert forger == replace(
+        plain,
+        model="gan",
+        steps=DEFAULT.steps,
+        sampler=DEFAULT.sampler,
+        eta=0,
+        guidance_scale=DEFAULT.guidance_scale,
+    )
     assert painter == replace(plain, model="ddpm")
 
 

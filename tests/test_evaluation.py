@@ -33,7 +33,7 @@ from playground.evaluation.samples import Source, WeightsChangedError, asked_lab
 from playground.evaluation.table import replace_section
 from playground.generate import last
 from playground.models import DamagedWeights
-from playground.recipe import Recipe
+from playground.recipe import DEFAULT, Recipe
 from playground.zoo import Zoo, read_card
 
 MODELS = ("ae2", "vae2", "vae", "gan", "ddpm")
@@ -366,7 +366,8 @@ def test_diffusion_has_a_ladder_of_steps_on_equal_counts(measured: tuple[Path, l
     figures = Zoo(measured[0] / "pretrained").card(dataset.name, "ddpm").metrics
     assert [(rung["steps"], rung["samples"]) for rung in figures["ladder"]] == [(1, 20), (2, 20), (3, 20)]
     assert all(rung["frechet_distance"] > 0 for rung in figures["ladder"])
-    assert (figures["steps"], figures["network_evaluations"], figures["sampler"]) == (3, 3, "dpmpp")
+    assert (figures["steps"], figures["network_evaluations"]) == (3, 6)  # guidance asks twice
+    assert (figures["sampler"], figures["guidance_scale"]) == (DEFAULT.sampler, DEFAULT.guidance_scale)
     assert figures["sampling_precision"] == "float32"
 
 

@@ -195,6 +195,7 @@ def measure(card: Card, ruler: Ruler, plan: Plan, root: Path, work: Path) -> Met
         metrics |= {
             "steps": source.steps,
             "sampler": recipe.sampler,
+            "guidance_scale": recipe.guidance_scale,
             "sampling_precision": source.precision,
             "network_evaluations": evaluations_per_picture(recipe),
             **ladder(ruler, source, asked_labels(ruler.held_out_labels, plan.ladder_samples), plan, work),

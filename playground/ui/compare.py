@@ -371,7 +371,7 @@ def diffusion_controls(page: Page) -> dict[str, Component]:
         0,
         limits.MAX_GUIDANCE,
         DEFAULT.guidance_scale,
-        step=0.1,
+        step=0.05,
         label=words.label("compare_guidance"),
         info=words.label("compare_guidance_info"),
         elem_id=controls.elem(NAME, "guidance_scale"),
