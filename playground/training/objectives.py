@@ -210,7 +210,7 @@ OBJECTIVES = {VAEConfig: VAEObjective, GANConfig: GANObjective, DiffusionConfig:
 MODELS: dict[str, tuple[VAEConfig | GANConfig | DiffusionConfig, dict[str, object]]] = {
     "ae2": (VAEConfig(0, 0, None, latent_dim=2, is_variational=False), {}),
     "vae2": (VAEConfig(0, 0, None, latent_dim=2), {}),
-    "vae": (VAEConfig(0, 0, (), latent_dim=24), {}),
+    "vae": (VAEConfig(0, 0, (), latent_dim=24), {"beta": 2.0}),  # dearer codes: what the prior draws is legible
     "gan": (GANConfig(0, 0, ()), {}),
     "ddpm": (DiffusionConfig(0, 0, ()), {}),
 }
