@@ -106,6 +106,7 @@ TEXT = {
         "그림 {samples}장을 특징 신경망 “{net}”으로 보고 측정한 품질",
     ),
     "compare_measured_with": (", {sampler} at {steps} steps", ", {sampler} {steps}단계"),
+    "compare_measured_guided": (", guidance {scale}", ", 가이던스 {scale}"),
     "compare_floor": (
         "; two sets of real pictures lie {floor} apart",
         "; 진짜 그림끼리의 거리는 {floor}",
@@ -226,6 +227,8 @@ def measured_how(words: Words, card: Card) -> str:
     if card.family == "diffusion" and {"sampler", "steps"} <= metrics.keys():
         sampler = SAMPLER_NAMES.get(metrics["sampler"], metrics["sampler"])
         said += words.both("compare_measured_with", sampler=sampler, steps=metrics["steps"])
+        if metrics.get("guidance_scale", 1) != 1:
+            said += words.both("compare_measured_guided", scale=f"{metrics['guidance_scale']:g}")
     if "frechet_floor" in metrics:
         said += words.both("compare_floor", floor=short_number(metrics["frechet_floor"]))
     return f'<p class="pg-note pg-measured">{said}</p>'
