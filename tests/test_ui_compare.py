@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,9 +13,8 @@ import pytest
 from playwright.sync_api import Page as Browser
 from playwright.sync_api import expect
 
-from playground.generate import last
-from playground.recipe import Recipe, from_query, to_query
-from playground.render import recipe_of, to_png, to_uint8
+from playground.recipe import Recipe, from_query
+from playground.render import recipe_of
 from playground.ui import compare, gan
 from playground.ui.page import Page
 from playground.ui.text import COMMON, Words, attribute_key, attribute_table
@@ -23,7 +23,6 @@ from tests.browser import DESKTOP, PHONE
 from tests.journey import fits_the_screen, open_tab, query, shown_recipe
 
 Visit = Callable[..., Browser]
-SHORT = "task=compare&labels=8&seed=42&count=4&steps=4"
 
 
 def finished(page: Browser) -> bytes:
@@ -47,6 +46,21 @@ def rows(page: Browser) -> list[dict]:
     )
 
 
+def type_into(page: Browser, control: str, text: str) -> None:
+    page.locator(f"#compare-{control}").fill(text)
+    page.locator(f"#compare-{control}").press("Tab")
+
+
+def answer_of(server: str, end_point: str, recipe: Recipe) -> dict:
+    """What the API answers to a recipe."""
+    info = httpx.get(f"{server}gradio_api/info").json()["named_endpoints"][f"/{end_point}"]
+    values = [getattr(recipe, parameter["parameter_name"]) for parameter in info["parameters"]]
+    joined = httpx.post(f"{server}gradio_api/call/{end_point}", json={"data": values}, timeout=30).json()
+    events = httpx.get(f"{server}gradio_api/call/{end_point}/{joined['event_id']}", timeout=30).text.split("\n\n")
+    assert events[-2].startswith("event: complete")
+    return json.loads(events[-2].partition("\ndata: ")[2])[0]
+
+
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
 def test_every_family_stands_in_a_row_in_line_with_its_seeds(open_page: Visit, width: int) -> None:
     page = open_page(width)
@@ -55,9 +69,8 @@ def test_every_family_stands_in_a_row_in_line_with_its_seeds(open_page: Visit, w
     open_tab(page, "compare")
     finished(page)
     shown, recipe = rows(page), shown_recipe(page, "compare")
-    ticked = page.locator("#compare-models input:checked").count()
     assert [row["model"] for row in shown] == list(recipe.models)
-    assert len(shown) == ticked
+    assert len(shown) == page.locator("#compare-models input:checked").count()
     seeds = page.locator("#compare-view .pg-seeds figure").evaluate_all(
         "figures => figures.map((f) => { const box = f.getBoundingClientRect(); return box.left + box.width / 2; })"
     )
@@ -71,107 +84,76 @@ def test_every_family_stands_in_a_row_in_line_with_its_seeds(open_page: Visit, w
     for seed in recipe.seeds:
         expect(page.locator("#compare-view .pg-seeds")).to_contain_text(f"seed {seed}")
     assert fits_the_screen(page)
+    change_language(page)
 
 
-def test_pictures_are_those_that_each_model_makes_alone(open_page: Visit) -> None:
-    page = open_page(query=SHORT)
-    finished(page)
-    zoo = Zoo()
-    for row in rows(page):
-        shown = [base64.b64decode(source.partition(",")[2]) for source in row["sources"]]
-        own = recipe_of(shown[0])
-        assert (own.task, own.model, own.seed, own.labels) == ("sample", row["model"], 42, (8,))
-        if zoo.card(own.dataset, own.model).family != "diffusion":  # its weights may be rewritten while it trains
-            assert shown == [to_png(to_uint8(picture), own) for picture in last(own, zoo).pictures]
+def change_language(page: Browser) -> None:
+    """The other language's words are there at once, and no handler was asked for them."""
+    first = page.locator("#compare-view section").first
+    before = [row["sources"] for row in rows(page)]
+    expect(first).to_contain_text("Parameters", use_inner_text=True)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.locator("[data-language=ko]").click()
+    expect(first).to_contain_text("매개변수", use_inner_text=True)
+    expect(first).not_to_contain_text("Parameters", use_inner_text=True)
+    expect(page.locator("#compare-models")).to_contain_text("모델")
+    expect(page.locator(".pg-glossary")).to_contain_text("프레셰 거리", use_inner_text=True)
+    assert [url for url in requests if "/assets/" not in url and not url.startswith(("data:", "blob:"))] == []
+    assert [row["sources"] for row in rows(page)] == before
 
 
 def test_a_link_gives_the_same_bytes_in_another_browser_and_through_the_api(open_page: Visit, server: str) -> None:
-    page = open_page(query=f"{SHORT}&sampler=ddim&guidance_scale=2.0")
+    page = open_page(query="task=compare&labels=8&seed=42&count=3&steps=4&sampler=ddim&guidance_scale=2.0")
     mine = finished(page)
     recipe = shown_recipe(page, "compare")
     assert recipe_of(mine) == recipe
-    assert (recipe.sampler, recipe.guidance_scale, recipe.labels, recipe.count) == ("ddim", 2.0, (8,), 4)
+    assert (recipe.sampler, recipe.guidance_scale, recipe.labels, recipe.count) == ("ddim", 2.0, (8,), 3)
     other = open_page(PHONE, locale="ko-KR", query=query(page, "compare"))
     assert finished(other) == mine
     assert [row["sources"] for row in rows(other)] == [row["sources"] for row in rows(page)]
     assert other.locator("#compare-seed input").input_value() == "42"
     assert other.locator("#compare-models input:checked").count() == len(recipe.models)
-    names = [
-        parameter["parameter_name"]
-        for parameter in httpx.get(f"{server}gradio_api/info").json()["named_endpoints"]["/compare"]["parameters"]
-    ]
-    values = [list(v) if isinstance(v, tuple) else v for v in (getattr(recipe, name) for name in names)]
-    joined = httpx.post(f"{server}gradio_api/call/compare", json={"data": values}).json()
-    answer = httpx.get(f"{server}gradio_api/call/compare/{joined['event_id']}", timeout=30).text
-    assert base64.b64encode(mine).decode() in answer
-
-
-def test_the_language_changes_without_a_request(open_page: Visit) -> None:
-    page = open_page(query=SHORT)
-    finished(page)
-    before = rows(page)
-    expect(page.locator("#compare-view section").first).to_contain_text("Parameters", use_inner_text=True)
-    requests: list[str] = []
-    page.on("request", lambda request: requests.append(request.url))
-    page.locator("[data-language=ko]").click()
-    expect(page.locator("#compare-view section").first).to_contain_text("매개변수")
-    expect(page.locator("#compare-models")).to_contain_text("모델")
-    expect(page.locator(".pg-glossary")).to_contain_text("프레셰 거리")
-    expect(page.locator("#compare-view section").first).not_to_contain_text("Parameters", use_inner_text=True)
-    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == []
-    assert [row["sources"] for row in rows(page)] == [row["sources"] for row in before]
+    assert base64.b64decode(answer_of(server, "compare", recipe)["sheet"]) == mine
+    for row in rows(page):  # every row is what its model makes alone, and its pictures say how
+        shown = [base64.b64decode(source.partition(",")[2]) for source in row["sources"]]
+        own = recipe_of(shown[0])
+        assert (own.task, own.model, own.seed, own.labels) == ("sample", row["model"], 42, (8,))
+        alone = answer_of(server, "sample", own)["pictures"]
+        assert [base64.b64decode(picture["png"]) for picture in alone] == shown
 
 
 def test_the_newest_choice_replaces_the_one_that_still_runs(open_page: Visit) -> None:
     page = open_page(query="task=compare&count=4&steps=250&seed=3")
-    expect(page.locator("#compare-view section.pg-diffusion h3")).to_contain_text(re.compile(r"step \d+ of 250"))
+    diffusion = page.locator("#compare-view section.pg-diffusion")
+    expect(diffusion.locator("h3")).to_contain_text(re.compile(r"step \d+ of 250"))
     assert page.locator("#compare-view a.pg-save").count() == 0
-    page.locator("#compare-steps input[type=number]").fill("2")
-    page.locator("#compare-steps input[type=number]").press("Tab")
+    type_into(page, "steps input[type=number]", "2")
     finished(page)
     assert shown_recipe(page, "compare").steps == 2
-    costs = page.locator("#compare-view section.pg-diffusion .pg-costs")
-    expect(costs).to_contain_text(re.compile(r"passes\s*2\s"), use_inner_text=True)
-
-
-def test_the_models_ticked_are_the_rows_shown(open_page: Visit) -> None:
-    zoo = Zoo()
-    dataset = zoo.datasets()[0].name
-    chosen = [card.model for card in zoo.cards(dataset) if card.family != "diffusion"]
-    page = open_page(query=to_query(Recipe(task="compare", count=2, models=tuple(chosen))))
-    finished(page)
-    assert [row["model"] for row in rows(page)] == chosen
+    expect(diffusion.locator(".pg-costs")).to_contain_text(re.compile(r"passes\s*2\s"), use_inner_text=True)
+    models = shown_recipe(page, "compare").models
     page.locator("#compare-models input:checked").last.click()
-    expect(page.locator("#compare-view section.pg-family")).to_have_count(len(chosen) - 1)
-    assert list(shown_recipe(page, "compare").models) == chosen[:-1]
+    expect(page.locator("#compare-view section.pg-family")).to_have_count(len(models) - 1)
+    assert shown_recipe(page, "compare").models == models[:-1]
 
 
-@pytest.mark.parametrize(
-    ("bad", "said"), [("count=9", "count must be a whole number from 1 to 8"), ("models=no", "models must be one of")]
-)
-def test_a_link_that_the_tab_cannot_show_says_why(open_page: Visit, bad: str, said: str) -> None:
-    page = open_page(query=f"task=compare&{bad}")
-    expect(page.locator("#notice")).to_contain_text(said)
-
-
-@pytest.mark.parametrize(
-    ("control", "typed", "said"),
-    [
-        ("compare-seed input", "99999999999", "seed must be a number from 0 to 4294967295, got 99999999999"),
-        ("compare-steps input[type=number]", "0", "steps must be a number from 1 to 250, got 0"),
-    ],
-)
-def test_a_mistake_that_is_typed_gets_a_sentence_and_leaves_the_rows(
-    open_page: Visit, control: str, typed: str, said: str
-) -> None:
-    page = open_page(query=SHORT)
+def test_a_mistake_that_is_typed_gets_a_sentence_and_leaves_the_rows(open_page: Visit) -> None:
+    page = open_page(query="task=compare&seed=42&count=2&steps=3")
     before = finished(page)
-    page.locator(f"#{control}").fill(typed)
-    page.locator(f"#{control}").press("Tab")
-    expect(page.get_by_test_id("toast-body").or_(page.locator("#compare-view .pg-error"))).to_contain_text(said)
-    page.locator(f"#{control}").fill("42" if "seed" in control else "4")
-    page.locator(f"#{control}").press("Tab")
+    toast = page.get_by_test_id("toast-body")
+    type_into(page, "seed input", "99999999999")
+    expect(toast).to_contain_text("seed must be a number from 0 to 4294967295, got 99999999999")
+    type_into(page, "seed input", "42")
+    type_into(page, "steps input[type=number]", "0")
+    expect(toast.last).to_contain_text("steps must be a number from 1 to 250, got 0")
+    type_into(page, "steps input[type=number]", "3")
     assert finished(page) == before
+
+
+def test_a_link_that_the_tab_cannot_show_says_why(open_page: Visit) -> None:
+    page = open_page(query="task=compare&count=9")
+    expect(page.locator("#notice")).to_contain_text("count must be a whole number from 1 to 8")
 
 
 # ---- quality, without a browser
