@@ -12,17 +12,16 @@ from playground.app import build, launch
 from playground.zoo import Zoo
 
 PHONE, DESKTOP = 390, 1440  # CSS pixels
-expect.set_options(timeout=20_000)  # a loaded machine is slow, not wrong
+expect.set_options(timeout=60_000)  # a loaded machine is slow, not wrong
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
+def server(real_zoo: Zoo) -> Iterator[str]:
     """The address of the whole page over the trained weights, served by this very process."""
-    zoo = Zoo()
-    for dataset in zoo.datasets():
-        for card in zoo.cards(dataset.name):
-            zoo.open(card.dataset, card.model)
-    demo = build(zoo)
+    for dataset in real_zoo.datasets():
+        for card in real_zoo.cards(dataset.name):
+            real_zoo.open(card.dataset, card.model)
+    demo = build(real_zoo)
     _, address, _ = launch(demo, prevent_thread_lock=True, quiet=True)
     yield address
     demo.close()

@@ -79,17 +79,17 @@ TEXT = {
         "Predicts the next picture, then corrects it with the following prediction: made for very few steps.",
         "다음 그림을 예측한 뒤 이어지는 예측으로 바로잡습니다. 아주 적은 단계에 맞춘 방법입니다.",
     ),
-    "sampler_euler": ("Euler", "오일러"),
+    "sampler_euler": ("Euler", "Euler"),
     "sampler_euler_note": (
         "The simplest: walk straight ahead where the prediction points, then look again.",
         "가장 단순합니다. 예측이 가리키는 쪽으로 곧장 걷고 다시 봅니다.",
     ),
-    "sampler_euler_a": ("Euler ancestral", "오일러 조상"),
+    "sampler_euler_a": ("Euler ancestral", "Euler ancestral"),
     "sampler_euler_a_note": (
         "Euler that goes a little too far and makes up for it with fresh noise: with more steps the picture keeps changing.",
-        "조금 더 멀리 간 다음 새 잡음으로 채우는 오일러입니다. 단계를 늘리면 그림이 계속 달라집니다.",
+        "조금 더 멀리 간 다음 새 잡음으로 채우는 Euler입니다. 단계를 늘리면 그림이 계속 달라집니다.",
     ),
-    "sampler_heun": ("Heun", "호인"),
+    "sampler_heun": ("Heun", "Heun"),
     "sampler_heun_note": (
         "Tries a step, looks again where it ends, and goes by the average of both: exact, but asks the network twice.",
         "한 걸음 가 보고 그 끝에서 다시 본 뒤 둘의 평균으로 갑니다. 정확하지만 신경망을 두 번 씁니다.",
@@ -313,7 +313,7 @@ def cost(page: Page, recipe: Recipe) -> str:
     share = min(100, 100 * total / most)
     over = " pg-over" if total > most else ""
     said = page.words.both("diffusion_cost", each=each, count=recipe.count, total=total, most=most)
-    idle = recipe.guidance_scale != 1 and not any(recipe.labels)
+    idle = recipe.guidance_scale not in (1, DEFAULT.guidance_scale) and not any(recipe.labels)
     return f'<p class="pg-note">{said}</p><div class="pg-budget{over}"><i style="width:{share:.1f}%"></i></div>' + (
         f'<p class="pg-note">{page.words.both("guidance_idle")}</p>' if idle else ""
     )
@@ -418,7 +418,7 @@ def build(page: Page) -> Tab:
             sampler, note = sampler_picker(page)
             with gr.Column(visible=False) as stirring:
                 eta = controls.plain_slider(page, NAME, "eta", 0, 1, 0.05)
-            guidance = controls.plain_slider(page, NAME, "guidance_scale", 0, limits.MAX_GUIDANCE, 0.1)
+            guidance = controls.plain_slider(page, NAME, "guidance_scale", 0, limits.MAX_GUIDANCE, 0.05)
         with gr.Column(scale=3, min_width=320, elem_classes="pg-result"):
             with gr.Row(elem_classes="pg-go"):
                 go = gr.Button(words.label("diffusion_go"), variant="primary", elem_id=controls.elem(NAME, "go"))
@@ -442,12 +442,15 @@ def build(page: Page) -> Tab:
         """The job: whatever the visitor wants by now; on the first visit, what the controls say."""
 
         def work() -> Iterator[dict[Component, object]]:
-            yield {state: gr.skip()}  # a job that yields nothing would empty all its outputs
             if wishes.newest(request.session_hash) is None:
                 said, costs = ask(page, wishes, request.session_hash, lambda: wanted(page, chosen, values))
                 yield {state: said, budget: costs}
+            changes = {state: gr.skip()}  # a job that yielded nothing would empty all its outputs
             for said, shown in show(page, wishes, request.session_hash):
-                yield {state: said, view: shown}
+                changes = {state: said, view: shown}
+                yield changes
+            if view not in changes:
+                yield changes
 
         yield from streamed(page, work, lambda sentence: {state: sentence})
 

@@ -11,7 +11,7 @@ async () => {
 
   // changes that follow each other closely (a slider being dragged, a link being restored) become one: the last
   const paused = {};
-  window.playgroundAfterPause = (id, values, pause_ms = 120) => new Promise((resolve, reject) => {
+  window.playgroundAfterPause = (id, values, pause_ms = 80) => new Promise((resolve, reject) => {
     if (paused[id]) { clearTimeout(paused[id].timer); paused[id].reject("a newer change follows"); }
     paused[id] = { reject, timer: setTimeout(() => { delete paused[id]; resolve(shown(id).then(() => values)); }, pause_ms) };
   });

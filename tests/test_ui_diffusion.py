@@ -1,0 +1,319 @@
+"""A visitor's journey through the Diffusion tab, in a real browser; and what a newer wish does to an older one."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from playground import render
+from playground.generate import Frame, generate
+from playground.recipe import DEFAULT, Recipe
+from playground.ui import diffusion
+from playground.ui.wishes import Wishes
+from playground.zoo import Zoo
+from tests.browser import DESKTOP, PHONE
+from tests.journey import choose, fits_the_screen, open_tab, query, shown_recipe
+
+Visit = Callable[..., Page]
+PREVIEWS = """() => {
+  window.previews = [];
+  const status = document.querySelector("#diffusion-status");
+  new MutationObserver(() => {
+    const step = /step (\\d+) of/.exec(status.textContent);
+    if (step && window.previews.at(-1) !== step[1]) window.previews.push(step[1]);
+  }).observe(status, { childList: true, subtree: true, characterData: true });
+}"""
+
+
+class Spy:
+    """Stands in for `generate`: the same frames at a walking pace, and counts of what was worked on."""
+
+    def __init__(self, pace_s: float = 0.0) -> None:
+        self.pace_s = pace_s
+        self.steps = 0
+        self.recipes: list[Recipe] = []
+        self.running = 0
+        self.most_running = 0
+
+    def __call__(self, recipe: Recipe, zoo: Zoo) -> Iterator[Frame]:
+        self.recipes.append(recipe)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            with closing(generate(recipe, zoo)) as frames:
+                for frame in frames:
+                    self.steps += 1
+                    time.sleep(self.pace_s)
+                    yield frame
+        finally:
+            self.running -= 1
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
+    watching = Spy(0.05)
+    monkeypatch.setattr(diffusion, "generate", watching)
+    return watching
+
+
+def status(page: Page) -> Locator:
+    return page.locator("#diffusion-status .pg-status")
+
+
+def finished(page: Page, **wanted: object) -> Recipe:
+    """Waits until a finished result with these recipe fields is shown; its recipe."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if page.locator("#diffusion-view a.pg-save").count():
+            recipe = shown_recipe(page, "diffusion")
+            if all(getattr(recipe, name) == value for name, value in wanted.items()):
+                return recipe
+        page.wait_for_timeout(50)
+    raise AssertionError(f"no result with {wanted}; the status says: {page.locator('#diffusion-status').inner_text()}")
+
+
+def saved_png(page: Page) -> bytes:
+    link = page.locator("#diffusion-view a.pg-save").first.get_attribute("href")
+    return base64.b64decode(link.split(",", 1)[1])
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+def sprite(cell: Locator) -> np.ndarray:
+    """The picture behind a window of the scrubber, uint8 [h, w]."""
+    style = cell.get_attribute("style")
+    return pixels(base64.b64decode(re.search(r"base64,([^)\"]+)", style).group(1)))
+
+
+def place(page: Page) -> str:
+    """Where the windows of the scrubber stand over their pictures."""
+    cells = page.locator("#diffusion-view .pg-cell")
+    places = cells.evaluate_all("cells => cells.map((cell) => getComputedStyle(cell).backgroundPosition)")
+    assert len(places) == 3
+    assert len(set(places)) == 1, "the three windows must show the same step"
+    return places[0]
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_a_picture_forms_and_every_step_can_be_seen_again(open_page: Visit, real_zoo: Zoo, width: int) -> None:
+    page = open_page(width)
+    open_tab(page, "diffusion")
+    finished(page, count=4, steps=20, sampler=DEFAULT.sampler)
+    page.evaluate(PREVIEWS)
+    page.locator("#diffusion-steps-50").click()
+    recipe = finished(page, steps=50)
+    previews = [int(step) for step in page.evaluate("window.previews")]
+    assert len(previews) >= 3
+    assert previews == sorted(previews)
+    assert previews[-1] < 50
+
+    steps = [frame.step for frame in generate(recipe, real_zoo)]
+    cells = page.locator("#diffusion-view .pg-cell")
+    for panel, cell in zip(("x_t", "eps", "x0"), cells.all(), strict=True):
+        rows = [[getattr(step, panel)[k] for step in steps] for k in range(3)]
+        difference = sprite(cell).astype(int) - render.trajectory_sprite(rows)[:, :, 0]
+        assert np.abs(difference).max() <= 1
+
+    output = page.locator("#diffusion-view output")
+    slider = page.locator("#diffusion-view input[type=range]")
+    assert place(page) == "100% 0%"
+    expect(output).to_contain_text("50 / 50")
+    slider.fill("0")
+    assert place(page) == "0% 0%"
+    expect(output).to_contain_text("1 / 50 · t = 999")
+    slider.press("ArrowRight")
+    assert place(page) != "0% 0%"
+    expect(output).to_contain_text("2 / 50 · t = 979")
+    page.locator("[data-row='1']").click()
+    assert place(page).endswith(" 50%")
+    page.locator("[data-play]").click()
+    expect(output).to_contain_text("50 / 50")
+    assert place(page) == "100% 50%"
+    assert fits_the_screen(page)
+
+
+def test_on_a_phone_the_picture_forms_beside_the_button(open_page: Visit) -> None:
+    page = open_page(PHONE)
+    open_tab(page, "diffusion")
+    finished(page)
+    button, panels = (page.locator(place).bounding_box() for place in ("#diffusion-go", "#diffusion-view .pg-panels"))
+    assert 0 < panels["y"] - (button["y"] + button["height"]) < 150
+
+
+def test_stop_ends_the_work_within_one_step(open_page: Visit, spy: Spy, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = open_page(query="model=ddpm&steps=1000&seed=3")
+    expect(status(page)).to_contain_text("of 1000, t =")
+    at_stop = []
+    stop = Wishes.stop
+    monkeypatch.setattr(Wishes, "stop", lambda *args: (at_stop.append(spy.steps), stop(*args))[1])
+    page.locator("#diffusion-stop").click()
+    expect(status(page)).to_contain_text("Stopped after step")
+    assert spy.steps - at_stop[0] <= 1
+    expect(status(page)).to_contain_text(f"Stopped after step {spy.steps} of 1000")
+    page.wait_for_timeout(300)
+    assert spy.running == 0
+    expect(page.locator("#diffusion-view .pg-cell")).to_have_count(3)
+    expect(page.locator("#diffusion-view output")).to_contain_text(f"{spy.steps} / 1000")
+    expect(page.locator("#diffusion-view a.pg-save")).to_have_count(0)  # what is not finished has no recipe to keep
+
+
+def test_a_newer_choice_ends_the_work_on_an_older_one(open_page: Visit, spy: Spy) -> None:
+    page = open_page(query="model=ddpm&steps=1000&seed=3")
+    expect(status(page)).to_contain_text("of 1000, t =")
+    for digit in ("1", "2", "3", "4"):
+        choose(page, "diffusion-labels-0", digit)
+    page.locator("#diffusion-steps-5").click()
+    finished(page, labels=(5,), steps=5)
+    assert spy.recipes[-1].labels == (5,)
+    assert spy.running == 0
+    assert spy.most_running == 1
+    assert len(spy.recipes) <= 6  # the first, and at most one for each change
+    page.wait_for_timeout(300)
+    assert spy.recipes[-1].steps == 5, "an older wish came back"
+
+
+def test_leaving_the_page_ends_the_work(open_page: Visit, spy: Spy) -> None:
+    page = open_page(query="model=ddpm&steps=1000&seed=3")
+    expect(status(page)).to_contain_text("of 1000, t =")
+    page.context.close()
+    deadline = time.monotonic() + 5
+    while spy.running and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert spy.running == 0
+    assert spy.steps < 200
+
+
+def test_visitors_take_turns_and_get_their_own_pictures(open_page: Visit, spy: Spy) -> None:
+    first = open_page(query="model=ddpm&steps=1000&seed=3")
+    expect(status(first)).to_contain_text("of 1000, t =")
+    second = open_page(query="model=ddpm&steps=5&seed=77&count=1")
+    expect(status(second)).to_contain_text("Waiting for its turn")
+    first.locator("#diffusion-stop").click()
+    recipe = finished(second, seed=77, steps=5)
+    assert spy.most_running == 1
+    assert shown_recipe(first, "diffusion").seed == 3
+    assert render.recipe_of(saved_png(second)) == recipe
+
+
+def test_a_link_gives_the_same_bytes_in_another_browser(open_page: Visit) -> None:
+    page = open_page(query="model=ddpm&labels=4&seed=99&count=2&steps=12&sampler=ddim&eta=0.5&guidance_scale=2.0")
+    recipe = finished(page, seed=99)
+    assert (recipe.steps, recipe.sampler, recipe.eta, recipe.guidance_scale) == (12, "ddim", 0.5, 2.0)
+    other = open_page(PHONE, locale="ko-KR", query=query(page, "diffusion"))
+    finished(other, seed=99)
+    assert saved_png(other) == saved_png(page)
+    assert render.recipe_of(saved_png(other)) == recipe
+    for field, value in {"steps": "12", "count": "2", "eta": "0.5", "guidance-scale": "2"}.items():
+        assert other.locator(f"#diffusion-{field} input[type=number]").input_value() == value
+    assert other.locator("#diffusion-seed input").input_value() == "99"
+    expect(other.locator("#diffusion-sampler input:checked")).to_have_value("ddim")
+
+
+def test_eta_is_there_for_ddim_alone(open_page: Visit) -> None:
+    page = open_page(query="model=ddpm&steps=5&count=1&sampler=ddim&eta=0.5")
+    expect(page.locator("#diffusion-eta")).to_be_visible()
+    finished(page, eta=0.5)
+    choose(page, "diffusion-sampler", "Heun")
+    expect(page.locator("#diffusion-eta")).to_be_hidden()
+    expect(page.locator("#diffusion-sampler-note")).to_contain_text("asks the network twice")
+    assert finished(page, sampler="heun").eta == 0
+
+
+def test_an_impossible_recipe_is_a_sentence_and_harms_nothing(open_page: Visit) -> None:
+    page = open_page(query="model=ddpm&count=16&steps=1000")
+    refusal = page.locator("#diffusion-status .pg-error")
+    expect(refusal).to_contain_text("at most 4000 network evaluations, this recipe needs 16000")
+    expect(status(page)).to_contain_text("take fewer steps or fewer pictures")
+    expect(page.locator("#diffusion-cost .pg-over")).to_be_visible()
+    page.locator("#diffusion-steps-5").click()
+    finished(page, steps=5, count=16)
+    expect(refusal).to_have_count(0)
+    page.locator("#diffusion-seed input").fill("")
+    expect(refusal).to_contain_text("seed must be a whole number from 0 to 4294967295")
+    page.locator("#diffusion-seed input").fill("8")
+    finished(page, seed=8)
+
+
+def test_the_digit_picker_gives_that_digit(open_page: Visit, real_zoo: Zoo) -> None:
+    page = open_page(query="model=ddpm&count=8&seed=40")
+    finished(page, count=8)
+    choose(page, "diffusion-labels-0", "7")
+    recipe = finished(page, labels=(8,))
+    sheet = pixels(saved_png(page))[::8, ::8]
+    made = torch.from_numpy(sheet.reshape(2, 32, 4, 32).swapaxes(1, 2).reshape(8, -1).astype(np.float32))
+    reference = real_zoo.reference(recipe.dataset)
+    distances = torch.cdist(made, reference.images.flatten(1).float())
+    nearest = distances.topk(5, largest=False).indices  # five real pictures that each is most like
+    looks_like = reference.labels[:, 0][nearest].mode(1).values
+    assert (looks_like == 8).sum() >= 7
+
+
+def test_a_walk_forms_and_ends_in_a_film(open_page: Visit) -> None:
+    page = open_page(query="model=ddpm&task=walk&labels=4&seed=5&seed_to=9&count=6&steps=5")
+    finished(page, task="walk", seed_to=9)
+    expect(page.locator("#diffusion-seed-to")).to_be_visible()
+    expect(page.locator("#diffusion-view .pg-strip img")).to_have_count(6)
+    expect(page.locator("#diffusion-view img.pg-film")).to_be_visible()
+    expect(page.locator("#diffusion-view [data-row]")).to_have_count(4)
+    choose(page, "diffusion-task", "Make pictures")
+    expect(page.locator("#diffusion-seed-to")).to_be_hidden()
+    assert finished(page, task="sample").seed_to == 1
+
+
+def test_only_the_newest_wish_is_worked_on_and_only_once() -> None:
+    wishes, recipe = Wishes(), Recipe(model="ddpm")
+    assert wishes.take("ann") is None
+    assert wishes.want("ann", recipe)
+    assert not wishes.want("ann", replace(recipe)), "the same wish twice is one"
+    first = wishes.take("ann")
+    assert first.recipe == recipe
+    assert wishes.take("ann") is None
+    assert wishes.want("ann", recipe, again=True)
+    assert not wishes.is_newest("ann", first)
+    assert wishes.is_newest("ben", first), "another visitor's wishes change nothing"
+    second = wishes.take("ann")
+    wishes.want("ann", None)
+    assert not wishes.is_newest("ann", second)
+    assert wishes.take("ann") is None
+
+
+def test_a_wish_stopped_before_its_turn_is_never_worked_on() -> None:
+    wishes = Wishes()
+    wishes.want("ann", Recipe(model="ddpm"))
+    assert wishes.stop("ann").is_stopped
+    assert wishes.take("ann") is None
+    assert wishes.stop("ben") is None
+
+
+def test_forgotten_visitors_keep_what_they_are_being_given() -> None:
+    wishes = Wishes(most=2)
+    wishes.want("ann", Recipe(seed=1))
+    taken = wishes.take("ann")
+    for visitor in ("ben", "cat"):
+        wishes.want(visitor, Recipe(seed=2))
+    assert wishes.newest("ann") is None
+    assert wishes.is_newest("ann", taken)
+
+
+@pytest.mark.parametrize("total", [1, 2, 99, 100, 101, 999, 1000])
+def test_scrub_columns_are_even_and_hold_both_ends(total: int) -> None:
+    chosen = render.evenly_chosen(total, 100)
+    assert chosen[0] == 0
+    assert chosen[-1] == total - 1
+    assert len(chosen) == min(total, 100)
+    assert (
+        set(np.diff(chosen)) <= {(total - 1) // 99, (total - 1) // 99 + 1} if total > 100 else chosen == [*range(total)]
+    )
