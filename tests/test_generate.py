@@ -28,7 +28,7 @@ FLAT, VAES, MODELS = ("ae2", "vae2"), ("ae2", "vae2", "vae"), ("ae2", "vae2", "v
 
 
 def recipe(model: str, task: str = "sample", **choices: object) -> Recipe:
-    return Recipe(dataset=DATASET.name, model=model, task=task, **{"steps": 4, **choices})
+    return Recipe(dataset=DATASET.name, model=model, task=task, **{"steps": 4, "sampler": "dpmpp", **choices})
 
 
 def ink(seed: int = 0) -> str:

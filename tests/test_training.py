@@ -391,7 +391,7 @@ torch.set_num_threads(1)
 from playground.datasets import base
 from playground.training import __main__ as command
 from playground.training import objectives
-from playground.training.loop import Run
+from playground.training.loop import Run, average_gradients
 from tests.test_training import TINY, TOY
 
 base.DATA_FOLDER = Path(sys.argv.pop(1))
@@ -401,9 +401,13 @@ train = Run.train
 
 
 def train_and_tell(run):
+    weight = torch.nn.Parameter(torch.zeros(1))
+    weight.grad = torch.full((1,), float(run.accelerator.process_index))
+    average_gradients(run.accelerator, [weight])
+    facts = f"{run.accelerator.num_processes} {float(weight.grad)}"
     train(run)
     torch.save(run.objective.network.state_dict(), base.DATA_FOLDER / f"{run.accelerator.process_index}.pt")
-    (base.DATA_FOLDER / f"{run.accelerator.process_index}.txt").write_text(str(run.accelerator.num_processes))
+    (base.DATA_FOLDER / f"{run.accelerator.process_index}.txt").write_text(facts)
 
 
 Run.train = train_and_tell
@@ -458,11 +462,14 @@ def test_two_processes_hold_the_same_weights_those_of_averaged_gradients(
         },
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert [(tmp_path / f"{k}.txt").read_text() for k in range(2)] == ["2", "2"]
+    assert [(tmp_path / f"{k}.txt").read_text() for k in range(2)] == [
+        "2 0.5",
+        "2 0.5",
+    ]  # processes, and the mean of 0 and 1
     first, second = (torch.load(tmp_path / f"{k}.pt", weights_only=True) for k in range(2))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
