@@ -201,5 +201,6 @@ def measure(card: Card, ruler: Ruler, plan: Plan, root: Path, work: Path) -> Met
             **ladder(ruler, source, asked_labels(ruler.held_out_labels, plan.ladder_samples), plan, work),
         }
     else:
-        metrics |= {"steps": 1, "network_evaluations": 1}
+        setting = "truncation_psi" if card.family == "gan" else "temperature"
+        metrics |= {"steps": 1, "network_evaluations": 1, setting: getattr(recipe, setting)}
     return {**metrics, **speed(root, recipe, plan.repeats), "weights_sha256": dict(source.weights)}

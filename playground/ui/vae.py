@@ -46,8 +46,8 @@ TEXT = {
     "task_encode": ("Encode a picture", "그림 인코딩하기"),
     "temperature": ("Temperature", "온도"),
     "temperature_info": (
-        "How far from the middle z is drawn: 0 always gives the average picture, above 1 the odd ones",
-        "z를 중심에서 얼마나 멀리 뽑을지: 0이면 늘 평균 그림, 1보다 크면 별난 그림",
+        "How far from the middle z is drawn: 0 always gives the average picture, 1 is as the prior says, above 1 the odd ones",
+        "z를 중심에서 얼마나 멀리 뽑을지: 0이면 늘 평균 그림, 1이면 사전분포 그대로, 1보다 크면 별난 그림",
     ),
     "vae_sliders": ("The most informative numbers of z", "z에서 정보가 가장 많은 수들"),
     "vae_sliders_note": (
