@@ -55,13 +55,13 @@ def label_pickers(page: Page, tab: str) -> dict[str, Component]:
 
 
 def seed_row(page: Page, tab: str, field: str = "seed", value: int = 0) -> dict[str, Component]:
-    """The seed box with its dice and "last" button; the buttons change the box in the page, without a request."""
+    """The seed box with its dice and "last" button; the buttons change the box in the page, without a request.
+
+    The box states no limits and rounds nothing: gradio would refuse in silence, the recipe does it with a sentence.
+    """
     with gr.Group():
         seed = gr.Number(
             value,
-            precision=0,
-            minimum=0,
-            maximum=limits.MAX_SEED,
             label=page.words.label(field),
             info=page.words.label(f"{field}_info"),
             elem_id=elem(tab, field),

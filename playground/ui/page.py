@@ -73,12 +73,14 @@ def only(recipe: Recipe, *names: str) -> Recipe:
 
 
 def updates_for(controls: Mapping[str, Component], recipe: Recipe) -> dict[Component, object]:
-    """The value of every control that makes the page say `recipe`."""
+    """The value of every control that makes the page say `recipe`; a list that says nothing leaves its control as it is."""
     updates = {}
     for name, component in controls.items():
         whole, _, index = name.partition(".")
         value = getattr(recipe, whole)
         if isinstance(value, tuple) and not index:
+            if not value:
+                continue
             value = list(value)
         if index:
             value = value[int(index)] if int(index) < len(value) else 0
