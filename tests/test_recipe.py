@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
@@ -285,8 +286,12 @@ class TestDrawing:
     def test_a_drawing_of_another_size_or_a_bomb_is_refused_without_unpacking_it(self) -> None:
         for num_bytes in (0, 511, 513, 2048, 100_000_000):
             text = base64.urlsafe_b64encode(zlib.compress(bytes(num_bytes), 9)).decode().rstrip("=")
+            tracemalloc.start()
             with pytest.raises(ValueError, match=r"^drawing must be 32 by 32 pixels$"):
                 drawing.unpack(text, (1, 32, 32))
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert peak < 1_000_000
 
 
 class TestRecipeInPicture:
