@@ -105,15 +105,21 @@ class Server:
 
     def press(self, handler: dict, values: list[object], session: str = "visitor") -> tuple[bool, object]:
         """Run one of the page's own handlers as a page would."""
-        body = json.dumps({"data": values, "fn_index": handler["id"], "session_hash": session})
-        if not handler["queue"]:
-            answer = self.client.post("/gradio_api/run/x", content=body)
-            return answer.status_code == 200, answer.json()
-        assert self.client.post("/gradio_api/queue/join", content=body).status_code == 200
-        lines = self.client.get("/gradio_api/queue/data", params={"session_hash": session}).text.split("\n\n")
-        messages = [json.loads(line.removeprefix("data: ")) for line in lines if line]
-        done = next(message for message in messages if message["msg"] == "process_completed")
-        return done["success"], done["output"]
+        if handler["queue"]:
+            event = self.join(handler, values, session)
+            lines = self.client.get("/gradio_api/queue/data", params={"session_hash": session}).text.split("\n\n")
+            messages = [json.loads(line.removeprefix("data: ")) for line in lines if line]
+            mine = [message for message in messages if message.get("event_id") == event]
+            done = next(message for message in mine if message["msg"] == "process_completed")
+            return done["success"], done["output"]
+        body = {"data": values, "fn_index": handler["id"], "session_hash": session}
+        answer = self.client.post("/gradio_api/run/x", content=json.dumps(body))
+        return answer.status_code == 200, answer.json()
+
+    def join(self, handler: dict, values: list[object], session: str) -> str:
+        """Put a queued handler into the queue; the id of its event."""
+        body = {"data": values, "fn_index": handler["id"], "session_hash": session}
+        return self.client.post("/gradio_api/queue/join", content=json.dumps(body)).json()["event_id"]
 
 
 @pytest.fixture(scope="module")
@@ -407,6 +413,13 @@ def steps_after(leave: Callable[[], None], reached: list[str]) -> tuple[int, int
     return soon - at_once, num_runs() - soon
 
 
+def wait_for(condition: Callable[[], bool], patience_s: float = 30) -> None:
+    end = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 LONG = {"model": "ddpm", "steps": 1000, "count": 2}
 LONG_COMPARISON = {"models": ["ddpm"], "steps": 1000, "count": 2}
 
@@ -430,24 +443,40 @@ def test_work_stops_when_the_client_leaves(
 
 
 def test_cancelling_stops_the_work_and_what_waits_never_starts(served: Server, reached: list[str]) -> None:
-    def join(session: str) -> str:
-        body = {"data": served.payload("sample", **LONG), "fn_index": sample_id, "session_hash": session}
-        return served.client.post("/gradio_api/queue/join", json=body).json()["event_id"]
-
-    sample_id = next(d["id"] for d in served.dependencies if d["api_name"] == "sample")
-    running, waiting = join("first"), join("second")
-    while reached.count("UNet2DModel") == 0:
-        time.sleep(0.01)
+    sample = next(d for d in served.dependencies if d["api_name"] == "sample")
+    num_runs = reached.count("UNet2DModel")
+    running, waiting = (served.join(sample, served.payload("sample", **LONG), session) for session in ("one", "two"))
+    wait_for(lambda: reached.count("UNet2DModel") > num_runs)
 
     def leave() -> None:
-        for session, event in (("second", waiting), ("first", running)):
-            body = {"session_hash": session, "fn_index": sample_id, "event_id": event}
+        for session, event in (("two", waiting), ("one", running)):
+            body = {"session_hash": session, "fn_index": sample["id"], "event_id": event}
             assert served.client.post("/gradio_api/cancel", json=body).json() == {"success": True}
 
     soon, later = steps_after(leave, reached)
     assert soon <= 1
     assert later == 0
     assert served.call("sample", **GOOD["sample"])["pictures"]
+
+
+def test_a_newer_choice_in_the_page_ends_the_work_on_the_older_one(served: Server, reached: list[str]) -> None:
+    ask, draw = served.handler("compare-view"), served.handler("compare-view", num_inputs=0, is_queued=True)
+    long, short = (
+        served.control_values(ask, compare_models=["ddpm"], compare_count=2, compare_steps=steps) for steps in (250, 2)
+    )
+    assert served.press(ask, long, "undecided")[0]
+    num_runs = reached.count("UNet2DModel")
+    served.join(draw, [], "undecided")
+    wait_for(lambda: reached.count("UNet2DModel") > num_runs)
+    soon, later = steps_after(lambda: served.press(ask, short, "undecided"), reached)
+    assert soon <= 1
+    assert later == 0
+    ok, answer = served.press(draw, [], "undecided")
+    assert ok
+    assert recipe_of(pngs_in(answer["data"][0])[-1]).steps == 2
+    ok, again = served.press(draw, [], "undecided")  # what was asked for is done: nothing is left to do
+    assert ok
+    assert "img" not in json.dumps(again["data"])
 
 
 # ---- many at once
