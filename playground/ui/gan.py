@@ -52,8 +52,8 @@ TEXT = {
     "verdict_doubt": ("suspicious", "의심스러움"),
     "verdict_fake": ("counterfeit!", "위조품!"),
     "verdict_number": (
-        "beats {percent} % of real ones",
-        "진짜의 {percent} %보다 진짜 같음",
+        "{percent} % likely to look more real than a real one",
+        "진짜보다 진짜 같아 보일 확률 {percent} %",
     ),
     "verdict_note": (
         "The number is the chance that the police finds this picture more real than a real one: 50 % means it cannot tell.",
