@@ -100,7 +100,7 @@ def draw_pictures(entry: Entry, labels: Tensor, seeds: Sequence[int], steps: int
             return network.decode(z, labels)
         case GAN():
             w = network.generator.map(seeded_noise(seeds, (network.config.latent_dim,)))
-            return network.generator.synthesize(network.truncate(w, DEFAULT.truncation_psi), labels)
+            return network.generator.synthesize(network.truncate(w, DEFAULT.truncation_psi), labels).clamp(-1, 1)
         case Diffusion():
             generators = seeded_generators(seeds)
             noise = draw_noise(generators, entry.dataset.shape).contiguous(memory_format=torch.channels_last)
