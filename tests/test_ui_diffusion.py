@@ -19,6 +19,7 @@ from playwright.sync_api import Locator, Page, expect
 from playground import render
 from playground.generate import Frame, generate
 from playground.recipe import DEFAULT, Recipe, from_query
+from playground.sampling.reverse import STOCHASTIC
 from playground.ui import diffusion
 from playground.ui.wishes import Wishes
 from playground.zoo import Zoo
@@ -121,37 +122,37 @@ def test_a_picture_forms_and_every_step_can_be_seen_again(
     page = open_page(width)
     open_tab(page, "diffusion")
     finished(page, count=4, steps=DEFAULT.steps, sampler=DEFAULT.sampler)
-    monkeypatch.setattr(diffusion, "generate", Spy(0.02))
+    monkeypatch.setattr(diffusion, "generate", Spy(0.1))
     page.evaluate(PREVIEWS)
-    page.locator("#diffusion-steps-50").click()
-    recipe = finished(page, steps=50)
+    page.locator("#diffusion-steps-10").click()
+    recipe = finished(page, steps=10)
     previews = [int(step) for step in page.evaluate("window.previews")]
     assert len(previews) >= 3
     assert previews == sorted(previews)
-    assert previews[-1] < 50
+    assert previews[-1] < 10
 
     steps = [frame.step for frame in generate(recipe, real_zoo)]
     cells = page.locator("#diffusion-view .pg-cell")
     for panel, cell in zip(("x_t", "eps", "x0"), cells.all(), strict=True):
-        rows = [[getattr(step, panel)[k] for step in steps] for k in range(3)]
+        rows = [[getattr(step, panel)[k] for step in steps] for k in range(4)]
         difference = sprite(cell).astype(int) - render.trajectory_sprite(rows)[:, :, 0]
         assert np.abs(difference).max() <= 1
 
     output = page.locator("#diffusion-view output")
     slider = page.locator("#diffusion-view input[type=range]")
     assert place(page) == "100% 0%"
-    expect(output).to_contain_text("50 / 50")
+    expect(output).to_contain_text("10 / 10")
     slider.fill("0")
     assert place(page) == "0% 0%"
-    expect(output).to_contain_text("1 / 50 · t = 999")
+    expect(output).to_contain_text("1 / 10 · t = 999")
     slider.press("ArrowRight")
     assert place(page) != "0% 0%"
-    expect(output).to_contain_text("2 / 50 · t = 979")
+    expect(output).to_contain_text("2 / 10 · t = 899")
     page.locator("[data-row='1']").click()
-    assert place(page).endswith(" 50%")
+    assert place(page).endswith(" 33.3333%")
     page.locator("[data-play]").click()
-    expect(output).to_contain_text("50 / 50")
-    assert place(page) == "100% 50%"
+    expect(output).to_contain_text("10 / 10")
+    assert place(page) == "100% 33.3333%"
     assert fits_the_screen(page)
 
 
@@ -267,16 +268,22 @@ def test_the_digit_picker_gives_that_digit(open_page: Visit, real_zoo: Zoo) -> N
     assert (looks_like == 8).sum() >= 7
 
 
-def test_a_walk_forms_and_ends_in_a_film(open_page: Visit) -> None:
-    page = open_page(query="model=ddpm&task=walk&labels=4&seed=5&seed_to=9&count=6&steps=5")
-    finished(page, task="walk", seed_to=9)
-    expect(page.locator("#diffusion-seed-to")).to_be_visible()
-    expect(page.locator("#diffusion-view .pg-strip img")).to_have_count(6)
+def test_a_walk_goes_somewhere_and_ends_in_a_film(open_page: Visit) -> None:
+    page = open_page(query="model=ddpm&labels=4&seed=5&count=6&steps=5")
+    finished(page, task="sample")
+    choose(page, "diffusion-task", "Walk between two seeds")
+    recipe = finished(page, task="walk", sampler=diffusion.WALKER)
+    assert recipe.sampler not in STOCHASTIC, "fresh noise at every step drowns the noise that is walked"
+    strip = page.locator("#diffusion-view .pg-strip img")
+    expect(strip).to_have_count(6)
+    assert len(set(strip.evaluate_all("images => images.map((image) => image.src)"))) == 6
     expect(page.locator("#diffusion-view img.pg-film")).to_be_visible()
     expect(page.locator("#diffusion-view [data-row]")).to_have_count(4)
+    page.locator("#diffusion-seed-to input").fill("9")
+    finished(page, task="walk", seed_to=9)
     choose(page, "diffusion-task", "Make pictures")
     expect(page.locator("#diffusion-seed-to")).to_be_hidden()
-    assert finished(page, task="sample").seed_to == 1
+    assert finished(page, task="sample").seed_to == DEFAULT.seed_to
 
 
 def test_only_the_newest_wish_is_worked_on_and_only_once() -> None:
