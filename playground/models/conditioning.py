@@ -27,7 +27,14 @@ class AttributeEmbedding(nn.Module):
         return total
 
 
-def drop_labels(labels: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Set each attribute of each picture to "any" with the given probability, so that every one may be left out."""
-    keep = torch.rand(labels.shape, generator=generator).to(labels.device) >= probability
-    return labels * keep
+def drop_labels(
+    labels: Tensor, each: float | Sequence[float], generator: torch.Generator, everything: float = 0.0
+) -> Tensor:
+    """Set labels to "any" at random: each attribute with its own probability, and now and then all of a picture's.
+
+    labels are [batch, attributes]; `each` is one probability for all attributes or one for each of them.
+    """
+    keep = torch.rand(labels.shape, generator=generator) >= torch.tensor(each)
+    if everything:
+        keep &= torch.rand(len(labels), 1, generator=generator) >= everything
+    return labels * keep.to(labels.device)

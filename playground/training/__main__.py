@@ -19,7 +19,7 @@ SETTINGS = {
     "ae2": Settings(images=150_000, learning_rate=2e-3),
     "vae2": Settings(images=150_000, learning_rate=2e-3),
     "vae": Settings(images=240_000, learning_rate=2e-3),
-    "gan": Settings(images=400_000, learning_rate=5e-4, final_learning_rate=5e-5, max_gradient_norm=100.0),
+    "gan": Settings(images=640_000, learning_rate=5e-4, final_learning_rate=5e-5, max_gradient_norm=100.0),
     "ddpm": Settings(images=360_000, ema_half_life_images=15_000),
 }
 
@@ -45,8 +45,10 @@ def main() -> int:
         torch.set_num_threads(arguments.threads)
     given = {f.name: getattr(arguments, f.name) for f in fields(Settings)}
     given = {name: value for name, value in given.items() if value is not None}
-    settings = replace(SETTINGS[arguments.model], **given)
     dataset = DATASETS[arguments.dataset]
+    names = {f.name for f in fields(Settings)}
+    declared = {k: v for k, v in dataset.training.get(arguments.model, {}).items() if k in names}
+    settings = replace(SETTINGS[arguments.model], **{**declared, **given})
     torch.manual_seed(settings.seed)  # the networks' first weights
     try:
         train, held_out = dataset.load("train"), dataset.load("held_out")

@@ -6,6 +6,7 @@ The loop in `loop.py` knows only this interface; a family differs from another b
 from __future__ import annotations
 
 from dataclasses import replace
+from inspect import signature
 from typing import Protocol
 
 import torch
@@ -20,6 +21,8 @@ from playground.models.vae import VAE, VAEConfig, kl_per_dimension, reconstructi
 from playground.training.losses import min_snr_weight, relativistic_loss, zero_centred_penalty
 
 SHEET_LATENT_SEED = 1234
+
+Dropout = float | tuple[float, ...]  # of labels in training: one chance for all attributes, or one for each
 
 
 class Objective(Protocol):
@@ -50,7 +53,7 @@ class VAEObjective:
 
     betas = (0.9, 0.99)
 
-    def __init__(self, config: VAEConfig, beta: float = 1.0, label_dropout: float = 0.15) -> None:
+    def __init__(self, config: VAEConfig, beta: float = 1.0, label_dropout: Dropout = 0.15) -> None:
         self.network = VAE(config)
         self.players = {"vae": self.network}
         self.beta = beta
@@ -94,7 +97,7 @@ class GANObjective:
         config: GANConfig,
         gamma: tuple[float, float] = (2.0, 1.0),
         penalty_every: int = 4,
-        label_dropout: float = 0.1,
+        label_dropout: Dropout = 0.1,
     ) -> None:
         self.network = GAN(config)
         self.players = {"discriminator": self.network.discriminator, "generator": self.network.generator}
@@ -152,16 +155,17 @@ class DiffusionObjective:
 
     betas = (0.9, 0.99)
 
-    def __init__(self, config: DiffusionConfig, label_dropout: float = 0.15) -> None:
+    def __init__(self, config: DiffusionConfig, label_dropout: Dropout = 0.15, drop_all: float = 0.0) -> None:
         self.network = Diffusion.from_config(config)
         self.players = {"ddpm": self.network}
         self.label_dropout = label_dropout
+        self.drop_all = drop_all  # guidance leads away from a picture of which nothing is asked
         self.alphas_cumprod = self.network.scheduler().alphas_cumprod
 
     def losses(
         self, player: str, x0: Tensor, labels: Tensor, generator: Generator, progress: float
     ) -> dict[str, Tensor]:
-        labels = drop_labels(labels, self.label_dropout, generator)
+        labels = drop_labels(labels, self.label_dropout, generator, self.drop_all)
         eps = noise_like(x0, generator)
         # one noise level from each of `batch` equal slices: the same distribution, a steadier gradient
         slices = (torch.arange(len(x0)) + torch.rand(len(x0), generator=generator)) / len(x0)
@@ -193,15 +197,17 @@ def build_objective(model: str, dataset: Dataset) -> Objective:
     Raises KeyError for a model that is not one of `MODELS`.
     """
     config, options = MODELS[model]
-    declared = dict(dataset.training.get(model, {}))
+    declared = dataset.training.get(model, {})
     config = replace(
         config,
         size=dataset.size,
         channels=dataset.channels,
         cardinalities=dataset.cardinalities if config.cardinalities is not None else (),
-        **{k: declared.pop(k) for k in list(declared) if hasattr(config, k)},
+        **{name: value for name, value in declared.items() if hasattr(config, name)},
     )
-    return OBJECTIVES[type(config)](config, **{**options, **declared})
+    objective = OBJECTIVES[type(config)]
+    own = {name: value for name, value in declared.items() if name in signature(objective).parameters}
+    return objective(config, **{**options, **own})
 
 
 OBJECTIVES = {VAEConfig: VAEObjective, GANConfig: GANObjective, DiffusionConfig: DiffusionObjective}
