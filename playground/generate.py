@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from playground import drawing, limits
+from playground.datasets import Dataset
 from playground.models import GAN, VAE, Diffusion
 from playground.models.vae import kl_per_dimension, reconstruction_loss, sample_posterior
 from playground.recipe import Recipe
@@ -42,37 +43,60 @@ class Encoding:
 class Frame:
     """A picture-to-be: what there is to see after so much work, with the facts about it."""
 
-    pictures: Tensor  # [n, channels, size, size] in [-1, 1], CPU
+    pictures: Tensor  # [n, channels, size, size] in [-1, 1], CPU; of a text: word by word, character by character
     seconds: float  # since the work began
     network_evaluations: int  # of one picture, so far
     is_last: bool
     step: Step | None = None  # diffusion: where the reverse process stands
-    z: Tensor | None = None  # VAE and GAN: the latent vectors used, [n, latent_dim]
+    z: Tensor | None = None  # VAE and GAN: the latent vectors used, [n, latent_dim]; one for all of a word
     encoding: Encoding | None = None
     realness: Tensor | None = None  # GAN: chance of looking more real than a real picture, [n] in [0, 1]
 
 
+def spelled(recipe: Recipe, dataset: Dataset) -> list[tuple[int, ...]]:
+    """The leading labels of each character of the recipe's text; of one picture that has none where there is no text.
+
+    Raises ValueError with a sentence for a text that the data set cannot write.
+    """
+    if not recipe.text:
+        return [()]
+    if dataset.writing is None:
+        raise ValueError(f"text is for data sets whose pictures are characters, not for {dataset.name}")
+    return dataset.writing.spell(recipe.text)
+
+
 def labels_for(recipe: Recipe, entry: Entry, count: int) -> Tensor:
-    """The recipe's labels for `count` pictures, missing ones "any"; [count, attributes]."""
+    """The labels of `count` pictures (or words: all characters of the first, then all of the second ...).
+
+    Missing labels are "any"; a text takes the place of the leading ones. [count x characters, attributes].
+    """
     attributes = entry.dataset.attributes
     if len(recipe.labels) > len(attributes):
         raise ValueError(f"labels must be at most {len(attributes)} for {entry.dataset.name}, got {len(recipe.labels)}")
     row = [*recipe.labels, *[0] * (len(attributes) - len(recipe.labels))]
     for attribute, label in zip(attributes, row, strict=True):
         limits.whole(attribute.name, label, 0, attribute.num_values)
-    return torch.tensor([row]).expand(count, -1)
+    rows = [[*leading, *row[len(leading) :]] for leading in spelled(recipe, entry.dataset)]
+    return torch.tensor(rows).repeat(count, 1)
+
+
+def for_each_character(values: Tensor, labels: Tensor) -> Tensor:
+    """Noise or latent vectors [n, ...] -> [len(labels), ...]: all characters of a word are made from the same one."""
+    return values.repeat_interleave(len(labels) // len(values), dim=0)
 
 
 def evaluations_per_picture(recipe: Recipe) -> int:
     """How many times a diffusion recipe asks its network for one picture."""
-    asks = 2 if recipe.guidance_scale not in (0.0, 1.0) and any(recipe.labels) else 1
+    asks = 2 if recipe.guidance_scale not in (0.0, 1.0) and (any(recipe.labels) or recipe.text) else 1
     return asks * (2 * recipe.steps - 1 if recipe.sampler == "heun" else recipe.steps)
 
 
 def check(recipe: Recipe, zoo: Zoo) -> Entry:
     """Open the recipe's model and check what only the model knows; raises ValueError with a sentence."""
     entry = zoo.open(recipe.dataset, recipe.model)
-    labels_for(recipe, entry, 1)
+    characters = len(labels_for(recipe, entry, 1))
+    if characters > 1 and recipe.task in ("encode", "judge"):
+        raise ValueError(f"text must be one character for the task {recipe.task}, got {characters}")
     family = entry.card.family
     suits = {"sample": True, "walk": True, "compare": True, "map": family == "vae", "encode": family == "vae"}
     if not suits.get(recipe.task, family == "gan"):
@@ -87,7 +111,7 @@ def check(recipe: Recipe, zoo: Zoo) -> Entry:
     if recipe.task in ("encode", "judge") and not recipe.drawing:
         limits.whole("picture", recipe.picture, 0, len(zoo.reference(recipe.dataset).images) - 1)
     if family == "diffusion":
-        total = evaluations_per_picture(recipe) * recipe.count
+        total = evaluations_per_picture(recipe) * recipe.count * characters
         if total > limits.MAX_NETWORK_EVALUATIONS:
             raise ValueError(
                 f"steps x pictures must be at most {limits.MAX_NETWORK_EVALUATIONS} network evaluations, "
@@ -151,7 +175,8 @@ def decode(recipe: Recipe, entry: Entry) -> Iterator[Frame]:
     """VAE: latent vectors -> pictures."""
     begin = time.perf_counter()
     z = latent_vectors(recipe, entry)
-    pictures = entry.network.decode(z, labels_for(recipe, entry, len(z)))
+    labels = labels_for(recipe, entry, len(z))
+    pictures = entry.network.decode(for_each_character(z, labels), labels)
     yield Frame(pictures, time.perf_counter() - begin, 1, is_last=True, z=z)
 
 
@@ -186,10 +211,18 @@ def encode(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Frame]:
     yield Frame(pictures, time.perf_counter() - begin, 2, is_last=True, z=z, encoding=encoding)
 
 
+def nearest_pattern(entry: Entry, labels: Tensor) -> str:
+    """The name in the card of real pictures' logits measured with (most nearly) the same attributes asked for."""
+    asked = "".join(str(int(label > 0)) for label in labels[0])
+    if "1" not in asked or "0" not in asked:
+        return "asked" if "1" in asked else "any"
+    patterns = [name for name in entry.card.facts["facts"]["real_logits"] if name.isdigit()]
+    return min(patterns, key=lambda name: sum(a != b for a, b in zip(name, asked, strict=True)), default="asked")
+
+
 def realness(entry: Entry, pictures: Tensor, labels: Tensor) -> Tensor:
     """Chance that the discriminator finds each picture more real than a real one (relativistic; 0.5: undecided)."""
-    known = "asked" if labels.any() else "any"
-    real_logits = torch.tensor(entry.card.facts["facts"]["real_logits"][known])
+    real_logits = torch.tensor(entry.card.facts["facts"]["real_logits"][nearest_pattern(entry, labels)])
     logits = entry.network.discriminator(pictures, labels)
     return torch.sigmoid(logits[:, None] - real_logits[None]).mean(1)
 
@@ -204,7 +237,7 @@ def fabricate(recipe: Recipe, entry: Entry) -> Iterator[Frame]:
     w = network.truncate(network.generator.map(z), recipe.truncation_psi)
     for rank, shift in enumerate(recipe.shifts):
         w = w + shift * network.w_directions[rank]
-    pictures = network.generator.synthesize(w, labels).clamp(-1, 1)
+    pictures = network.generator.synthesize(for_each_character(w, labels), labels).clamp(-1, 1)
     verdict = None if recipe.task == "compare" else realness(entry, pictures, labels)
     yield Frame(pictures, time.perf_counter() - begin, 1, is_last=True, z=z, realness=verdict)
 
@@ -224,10 +257,11 @@ def denoise(recipe: Recipe, entry: Entry) -> Iterator[Frame]:
     network = entry.network
     labels = labels_for(recipe, entry, recipe.count)
     is_walk = recipe.task == "walk"
-    generators = seeded_generators([recipe.seed] * recipe.count if is_walk else recipe.seeds)
+    seeds = [recipe.seed] * recipe.count if is_walk else recipe.seeds
+    generators = seeded_generators([seed for seed in seeds for _ in range(len(labels) // recipe.count)])
     noise = draw_noise(generators, entry.dataset.shape)
     if is_walk:  # other beginnings; the noise on the way stays that of the first seed's own picture
-        noise = start_noise(recipe, entry.dataset.shape)
+        noise = for_each_character(start_noise(recipe, entry.dataset.shape), labels)
     scheduler = build_scheduler(recipe.sampler, network.noise_schedule)
     asked = guided(network, labels, recipe.guidance_scale)
     each = evaluations_per_picture(recipe)

@@ -23,6 +23,7 @@ MAX_GUIDANCE = 10.0
 MAX_REFERENCE = 9_999
 MAX_ATTRIBUTES = 8
 MAX_ATTRIBUTE_VALUES = 256
+MAX_TEXT_CHARACTERS = 64  # as typed: letters that make one syllable count one by one
 MAX_DRAWING_CHARACTERS = 4_000
 MAX_UPLOAD = "1mb"
 MAX_PIXELS = 2_000_000
@@ -77,6 +78,13 @@ def sequence(name: str, value: object, longest: int) -> tuple:
     if not isinstance(value, (list, tuple)) or len(value) > longest:
         raise ValueError(f"{name} must be a list of at most {longest} values, got {shown(value)}")
     return tuple(value)
+
+
+def plain_text(name: str, value: object, longest: int) -> str:
+    """Printable characters on one line."""
+    if type(value) is not str or len(value) > longest or not value.isprintable():
+        raise ValueError(f"{name} must be one line of at most {longest} characters, got {shown(value)}")
+    return value
 
 
 def base64_text(name: str, value: object, longest: int) -> str:

@@ -26,6 +26,7 @@ class Recipe:
     model: str = "vae"
     task: str = "sample"
     labels: tuple[int, ...] = ()  # one per attribute, 0 or missing = any
+    text: str = ""  # a word to write, for data sets of characters, instead of the leading labels
     seed: int = 0  # picture k is made from seed + k
     count: int = 1
     seed_to: int = 1  # where a walk ends
@@ -51,6 +52,7 @@ class Recipe:
         put("sampler", limits.one_of("sampler", self.sampler, SAMPLERS))
         labels = limits.sequence("labels", self.labels, limits.MAX_ATTRIBUTES)
         put("labels", tuple(limits.whole("labels", label, 0, limits.MAX_ATTRIBUTE_VALUES) for label in labels))
+        put("text", limits.plain_text("text", self.text, limits.MAX_TEXT_CHARACTERS))
         for name in ("seed", "seed_to"):
             put(name, limits.whole(name, getattr(self, name), 0, limits.MAX_SEED))
         put("count", limits.whole("count", self.count, 1, limits.MAX_COUNT))

@@ -134,6 +134,8 @@ def check_facts(card: Card, network: Model) -> None:
     if isinstance(network, GAN):
         card.numbers("real_logits.asked")
         card.numbers("real_logits.any")
+        for pattern in card.facts["facts"]["real_logits"]:
+            card.numbers(f"real_logits.{pattern}")
 
 
 class Zoo:

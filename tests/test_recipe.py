@@ -48,6 +48,7 @@ valid_fields = {
     "model": identifiers,
     "task": st.sampled_from(TASKS),
     "labels": st.lists(st.integers(0, limits.MAX_ATTRIBUTE_VALUES), max_size=limits.MAX_ATTRIBUTES).map(tuple),
+    "text": st.text(max_size=limits.MAX_TEXT_CHARACTERS).filter(str.isprintable),
     "seed": seeds,
     "count": st.integers(1, limits.MAX_COUNT),
     "seed_to": seeds,

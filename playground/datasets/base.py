@@ -75,6 +75,7 @@ class Dataset:
     num_reference: int  # how many held-out pictures stand in pretrained/
     ink_extent: float = 0.7  # how much of a picture's side its subject fills: drawings are fitted to it
     held_out: Callable[[np.ndarray], np.ndarray] | None = None  # labels [n, attributes] -> was never trained on, [n]
+    combined: tuple[str, ...] = ()  # the attributes whose combinations `held_out` keeps from training
     writing: Writing | None = None
     # what differs from the usual per model: fields of its config, its objective's options, its settings of the loop
     training: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
@@ -82,6 +83,10 @@ class Dataset:
     @property
     def cardinalities(self) -> tuple[int, ...]:
         return tuple(attribute.num_values for attribute in self.attributes)
+
+    def never_trained(self, labels: np.ndarray) -> np.ndarray:
+        """Which rows of labels [n, attributes] ask for a combination that no training picture has, [n]."""
+        return np.zeros(len(labels), bool) if self.held_out is None else self.held_out(labels)
 
     @property
     def shape(self) -> tuple[int, int, int]:

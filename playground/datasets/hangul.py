@@ -466,11 +466,14 @@ HANGUL = Dataset(
     licence="pictures drawn with fonts under the SIL Open Font License 1.1 (https://openfontlicense.org)",
     attribution=credits(),
     build=build,
-    num_reference=7_000,
+    num_reference=6_226,
     ink_extent=INK_EXTENT,
     held_out=never_trained,
+    combined=("initial", "medial", "final"),
     writing=WRITING,
-    training={  # the typeface is often left out, so that z (or the noise) learns to be a hand of its own
+    training={
+        "features": {"images": 800_000, "feature_dim": 128, "max_rotation": 4.0, "max_shift": 0.05, "max_zoom": 0.08},
+        # the typeface is often left out, so that z (or the noise) learns to be a hand of its own
         "vae": {"images": 320_000, "label_dropout": (0.05, 0.05, 0.05, 0.5), "hidden_dim": 192},
         "gan": {"images": 560_000, "label_dropout": (0.05, 0.05, 0.05, 0.5), "w_dim": 128},
         "ddpm": {"images": 900_000, "label_dropout": (0.05, 0.05, 0.05, 0.4), "drop_all": 0.1},

@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -17,7 +18,7 @@ import torch
 
 from playground.datasets import DATASETS, Dataset
 from playground.datasets.base import PRETRAINED_FOLDER, ROOT
-from playground.evaluation.features import FACTS_FILE, FeatureTraining, make_features
+from playground.evaluation.features import FACTS_FILE, make_features, training_for
 from playground.evaluation.measure import Metrics, Plan, Ruler, measure, real_metrics
 from playground.evaluation.samples import Precision, WeightsChangedError
 from playground.evaluation.table import replace_section, section
@@ -49,7 +50,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("dataset", choices=sorted(DATASETS))
     parser.add_argument("models", nargs="*", metavar="MODEL", help="which models (all of the data set)")
     parser.add_argument("--train-features", action="store_true", help="train the feature network anew and stop")
-    parser.add_argument("--feature-images", default=FeatureTraining.images, help="pictures shown to it", **numbers)
+    parser.add_argument("--feature-images", help="pictures shown to it (as the data set declares)", **numbers)
     parser.add_argument("--samples", default=Plan.samples, help="pictures a model (%(default)s)", **enough)
     parser.add_argument("--steps", default=Plan.steps, help="diffusion steps, main figures (%(default)s)", **numbers)
     parser.add_argument("--ladder", default=Plan.ladder, nargs="*", help="diffusion steps to compare", **numbers)
@@ -106,7 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = options.root / dataset.name / "features"
     if options.train_features or not (folder / FACTS_FILE).exists():
         command = "python -m playground.evaluation " + " ".join(sys.argv[1:] if arguments is None else arguments)
-        make_features(dataset, train, held_out, folder, command, FeatureTraining(images=options.feature_images))
+        training = training_for(dataset)
+        if options.feature_images:
+            training = replace(training, images=options.feature_images)
+        make_features(dataset, train, held_out, folder, command, training)
     if options.train_features:
         return 0
     plan = Plan(

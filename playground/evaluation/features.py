@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +155,12 @@ def accuracy(network: FeatureNetwork, features: Tensor, labels: Tensor, names: S
     return {name: round(share, 5) for name, share in zip(names, hits.tolist(), strict=True)}
 
 
+def all_right(network: FeatureNetwork, features: Tensor, labels: Tensor, columns: Sequence[int]) -> float:
+    """Share of pictures of which the network reads every one of some attributes as labelled."""
+    hits = predicted_labels(network, features)[:, columns] == labels[:, columns]
+    return round(float(hits.all(1).double().mean()), 5)
+
+
 def save_features(network: FeatureNetwork, folder: Path, facts: dict[str, object]) -> None:
     """Write weights (half precision), config and facts so that `load_features(folder)` gives them back."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -187,12 +193,24 @@ def load_features(folder: Path) -> tuple[FeatureNetwork, dict[str, object]]:
     return network.eval().requires_grad_(False), facts
 
 
+def only(kind: type, declared: Mapping[str, object]) -> dict[str, object]:
+    """What a data set declares that is a field of `kind`."""
+    return {field.name: declared[field.name] for field in fields(kind) if field.name in declared}
+
+
+def training_for(dataset: Dataset) -> FeatureTraining:
+    """How the data set's feature network is trained unless told otherwise."""
+    return FeatureTraining(**only(FeatureTraining, dataset.training.get("features", {})))
+
+
 def make_features(
     dataset: Dataset, train: Pictures, held_out: Pictures, folder: Path, command: str, training: FeatureTraining
 ) -> None:
     """Train the data set's feature network, measure it as it will be loaded, and write it with its facts."""
     begin = time.perf_counter()
-    network = train_features(FeatureConfig(dataset.size, dataset.channels, dataset.cardinalities), train, training)
+    declared = dataset.training.get("features", {})
+    config = FeatureConfig(dataset.size, dataset.channels, dataset.cardinalities, **only(FeatureConfig, declared))
+    network = train_features(config, train, training)
     facts = {
         "dataset": dataset.name,
         "command": command,
@@ -206,6 +224,10 @@ def make_features(
     rounded, _ = load_features(folder)
     names = [attribute.name for attribute in dataset.attributes]
     labels = torch.from_numpy(held_out.labels)
-    facts["held_out_accuracy"] = accuracy(rounded, extract(rounded, held_out.images), labels, names)
+    features = extract(rounded, held_out.images)
+    facts["held_out_accuracy"] = accuracy(rounded, features, labels, names)
+    never = torch.from_numpy(dataset.never_trained(held_out.labels))
+    if never.any():
+        facts["never_trained_accuracy"] = accuracy(rounded, features[never], labels[never], names)
     facts["held_out_images"] = len(held_out.images)
     save_features(rounded, folder, facts)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from playground.datasets import Dataset, Pictures
-from playground.evaluation.features import accuracy, extract, load_features
+from playground.evaluation.features import accuracy, all_right, extract, load_features
 from playground.evaluation.metrics import frechet_distance, nearest_distance, precision_recall
 from playground.evaluation.samples import Precision, Source, asked_labels, draw_pictures, sample, weights_of
 from playground.generate import evaluations_per_picture, last
@@ -26,6 +26,7 @@ from playground.zoo import Card, Zoo
 
 TIMED_BATCHES = (1, 16)
 SHEET_PICTURES, SHEET_COLUMNS = 100, 10
+AT_ONCE = "at_once"  # among shares by attribute: all that make a combination right in the same picture
 
 Metrics = dict[str, object]
 
@@ -45,13 +46,19 @@ class Plan:
 
 
 class Ruler:
-    """The feature network and the features of the real pictures: what every model of a data set is measured with."""
+    """The feature network and the features of the real pictures: what every model of a data set is measured with.
+
+    Distances are to the held-out pictures whose combination of labels training knows: the others, where a data set has
+    such, are another distribution; only whether they are drawn as asked is measured on them.
+    """
 
     def __init__(self, dataset: Dataset, folder: Path, train: Pictures, held_out: Pictures) -> None:
         self.dataset = dataset
-        self.held_out_labels = held_out.labels
+        never = dataset.never_trained(held_out.labels)
+        self.held_out_labels, self.never_trained_labels = held_out.labels[~never], held_out.labels[never]
         self.network, self.facts = load_features(folder)
-        self.real = extract(self.network, held_out.images)  # [n, feature_dim]
+        self.real = extract(self.network, held_out.images[~never])  # [n, feature_dim]
+        self.never_trained = extract(self.network, held_out.images[never]) if never.any() else self.real[:0]
         self.train = extract(self.network, train.images)
 
     @property
@@ -59,6 +66,16 @@ class Ruler:
         """Which network this is, so that figures made with another are not compared with these."""
         (digest,) = self.facts["sha256"].values()
         return f"{self.dataset.name}/features {digest[:12]}"
+
+    def conditions(self, features: Tensor, asked: np.ndarray) -> Metrics:
+        """How often the network reads what was asked for: each attribute, and all that make a combination at once."""
+        attributes = [attribute.name for attribute in self.dataset.attributes]
+        labels = torch.from_numpy(asked)
+        shares: Metrics = dict(accuracy(self.network, features, labels, attributes))
+        if len(attributes) > 1:
+            columns = [attributes.index(name) for name in self.dataset.combined or attributes]
+            shares[AT_ONCE] = all_right(self.network, features, labels, columns)
+        return shares
 
     @property
     def accuracy(self) -> Mapping[str, float]:
@@ -93,13 +110,18 @@ def real_metrics(ruler: Ruler, num: int) -> Metrics:
     """What `num` training pictures get in a model's place: the best that can be asked for."""
     features = ruler.training_features(num)
     precision, recall = precision_recall(ruler.real, features)
+    read = {"known": (ruler.conditions(ruler.real, ruler.held_out_labels), len(ruler.real))}
+    if len(ruler.never_trained):
+        shares = ruler.conditions(ruler.never_trained, ruler.never_trained_labels)
+        read["never trained"] = (shares, len(ruler.never_trained))
     return {
         "samples": len(features),
         "frechet_distance": rounded(ruler.floor(num)),
         "frechet_ratio": 1.0,
         "precision": rounded(precision),
         "recall": rounded(recall),
-        "condition_accuracy": dict(ruler.accuracy),
+        "condition_accuracy": read["known"][0],
+        "read": read,  # what the network makes of held-out pictures, by kind of combination: shares and their number
         "nearest_training_ratio": 1.0,
     }
 
@@ -126,9 +148,19 @@ def quality(ruler: Ruler, images: np.ndarray, asked: np.ndarray | None) -> Metri
         "nearest_training_ratio": rounded(nearest_distance(features, ruler.train) / ruler.held_out_nearest),
     }
     if asked is not None:
-        names = [attribute.name for attribute in ruler.dataset.attributes]
-        metrics["condition_accuracy"] = accuracy(ruler.network, features, torch.from_numpy(asked), names)
+        metrics["condition_accuracy"] = ruler.conditions(features, asked)
     return metrics
+
+
+def composition(ruler: Ruler, source: Source, plan: Plan, work: Path) -> Metrics:
+    """Whether combinations that were in no training picture are drawn as asked; nothing where the data set has none."""
+    num = min(plan.samples, len(ruler.never_trained_labels))
+    if not num:
+        return {}
+    asked = asked_labels(ruler.never_trained_labels, num)
+    images = sample(source, asked, ruler.dataset.shape, work / "never-trained", plan.processes)
+    shares = ruler.conditions(extract(ruler.network, images), asked)
+    return {"never_trained_accuracy": shares, "never_trained_samples": num}
 
 
 def ladder(ruler: Ruler, source: Source, labels: np.ndarray, plan: Plan, work: Path) -> Metrics:
@@ -161,10 +193,17 @@ def speed(root: Path, recipe: Recipe, repeats: int) -> Metrics:
     return {"milliseconds_per_picture": milliseconds, "timing": conditions}
 
 
-def save_sheet(source: Source, dataset: Dataset, path: Path) -> None:
-    """Seeds 0, 1 ... as a contact sheet to look at, the values of the first attribute in turn, the others left open."""
-    labels = torch.zeros(SHEET_PICTURES, len(dataset.attributes), dtype=torch.long)
-    labels[:, 0] = torch.arange(SHEET_PICTURES) % dataset.cardinalities[0] + 1
+def sheet_labels(ruler: Ruler) -> Tensor:
+    """What a contact sheet asks for: combinations never trained on, or else the first attribute's values in turn."""
+    if len(ruler.never_trained_labels):
+        return torch.from_numpy(asked_labels(ruler.never_trained_labels, SHEET_PICTURES))
+    labels = torch.zeros(SHEET_PICTURES, len(ruler.dataset.attributes), dtype=torch.long)
+    labels[:, 0] = torch.arange(SHEET_PICTURES) % ruler.dataset.cardinalities[0] + 1
+    return labels
+
+
+def save_sheet(source: Source, labels: Tensor, path: Path) -> None:
+    """Seeds 0, 1 ... as a contact sheet to look at."""
     pictures = draw_pictures(source.open(), labels, range(SHEET_PICTURES), source.steps, source.precision)
     path.parent.mkdir(parents=True, exist_ok=True)
     to_image(sheet(pictures, SHEET_COLUMNS)).save(path)
@@ -186,10 +225,12 @@ def measure(card: Card, ruler: Ruler, plan: Plan, root: Path, work: Path) -> Met
         threads=plan.threads,
     )
     hears_labels = is_conditional(source.open().network)
-    save_sheet(source, ruler.dataset, work / f"sheet-{SHEET_PICTURES}.png")
+    save_sheet(source, sheet_labels(ruler), work / f"sheet-{SHEET_PICTURES}.png")
     asked = asked_labels(ruler.held_out_labels, plan.samples)
     images = sample(source, asked, ruler.dataset.shape, work, plan.processes if is_diffusion else 1)
     metrics = quality(ruler, images, asked if hears_labels else None)
+    if hears_labels:
+        metrics |= composition(ruler, source, plan, work)
     recipe = Recipe(card.dataset, card.model, labels=(1,) if hears_labels else (), steps=source.steps)
     if is_diffusion:
         metrics |= {

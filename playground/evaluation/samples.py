@@ -64,7 +64,7 @@ class Source:
     @property
     def name(self) -> str:
         """A file name that says what the pictures were made with."""
-        digest = hashlib.sha256(repr(self.weights).encode()).hexdigest()
+        digest = hashlib.sha256(repr((self.weights, DEFAULT)).encode()).hexdigest()
         return f"samples-{self.steps}-{self.precision}-{digest[:12]}.npz"
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from playground.datasets import Dataset
+from playground.evaluation.measure import AT_ONCE
 from playground.zoo import Card
 
 Metrics = Mapping[str, object]
@@ -37,13 +38,43 @@ def quality_row(name: str, metrics: Metrics, dataset: Dataset, parameters: int |
         number(metrics["frechet_ratio"]),
         percent(metrics["precision"]),
         percent(metrics["recall"]),
-        *(percent(accuracies.get(attribute.name)) for attribute in dataset.attributes),
+        percent(accuracies.get(asked_column(dataset)[0])),
         number(metrics["nearest_training_ratio"]),
         str(metrics.get("network_evaluations", NOTHING)),
         number(milliseconds.get("batch_1")),
         number(milliseconds.get("batch_16")),
         NOTHING if parameters is None else f"{parameters:,}",
     ]
+
+
+def asked_column(dataset: Dataset) -> tuple[str, str]:
+    """The share that the quality table shows, and its title: the only attribute's, or that of a whole combination."""
+    if len(dataset.attributes) == 1:
+        return dataset.attributes[0].name, f"{dataset.attributes[0].title['en'].lower()} as asked"
+    return AT_ONCE, f"{' + '.join(dataset.combined) or 'all'} as asked"
+
+
+def conditions_table(dataset: Dataset, cards: Sequence[Card], real: Metrics) -> str:
+    """Each attribute's share of pictures drawn as asked, known and never trained combinations apart; else empty."""
+    if len(dataset.attributes) == 1:
+        return ""
+    names = [attribute.name for attribute in dataset.attributes]
+    columns = [*names, AT_ONCE]
+
+    def row(name: str, kind: str, shares: Mapping[str, float], num: object) -> list[str]:
+        return [name, f"{num:,} {kind}", *(percent(shares.get(column)) for column in columns)]
+
+    rows = []
+    for card in cards:
+        metrics = card.metrics
+        if "condition_accuracy" in metrics:
+            rows.append(row(f"`{card.model}`", "known", metrics["condition_accuracy"], metrics["samples"]))
+        if "never_trained_accuracy" in metrics:
+            shares, num = metrics["never_trained_accuracy"], metrics["never_trained_samples"]
+            rows.append(row(f"`{card.model}`", "never trained", shares, num))
+    for kind, (shares, num) in real.get("read", {}).items():
+        rows.append(row("real pictures", kind, shares, num))
+    return grid(["model", "combinations", *names, asked_column(dataset)[1]], rows)
 
 
 def quality_table(dataset: Dataset, cards: Sequence[Card], real: Metrics) -> str:
@@ -54,7 +85,7 @@ def quality_table(dataset: Dataset, cards: Sequence[Card], real: Metrics) -> str
         "× real",
         "precision",
         "recall",
-        *(f"{attribute.title['en'].lower()} as asked" for attribute in dataset.attributes),
+        asked_column(dataset)[1],
         "nearest training picture",
         "network evaluations",
         "ms per picture",
@@ -80,7 +111,9 @@ def ladder_table(cards: Sequence[Card]) -> str:
 
 def explanation(dataset: Dataset, cards: Sequence[Card], real: Metrics, net: str) -> str:
     """What the columns mean and what they were measured with."""
-    read = ", ".join(f"{name} {percent(share)}" for name, share in real["condition_accuracy"].items())
+    read = ", ".join(
+        f"{name} {percent(share)}" for name, share in real["condition_accuracy"].items() if name != AT_ONCE
+    )
     diffusion = [
         f"`{card.model}` runs {card.metrics['steps']} steps of {card.metrics['sampler']} "
         f"({card.metrics['sampling_precision']} while the pictures are made)."
@@ -105,7 +138,8 @@ def explanation(dataset: Dataset, cards: Sequence[Card], real: Metrics, net: str
 
 def section(dataset: Dataset, cards: Sequence[Card], real: Metrics, net: str) -> str:
     """Everything between the markers; `cards` hold metrics, all made with the feature network named `net`."""
-    parts = [quality_table(dataset, cards, real), ladder_table(cards), explanation(dataset, cards, real, net)]
+    tables = [quality_table(dataset, cards, real), conditions_table(dataset, cards, real), ladder_table(cards)]
+    parts = [*tables, explanation(dataset, cards, real, net)]
     return "\n\n".join(part for part in parts if part)
 
 

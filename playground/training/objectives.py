@@ -147,7 +147,18 @@ class GANObjective:
             logits = network.discriminator(x0, known)
             return [round(v, 3) for v in logits.quantile(torch.linspace(0.005, 0.995, 100)).tolist()]
 
-        return {"real_logits": {"asked": quantiles(labels), "any": quantiles(torch.zeros_like(labels))}}
+        facts = {"asked": quantiles(labels), "any": quantiles(torch.zeros_like(labels))}
+        for asked in asked_patterns(labels.shape[1]):
+            facts["".join(map(str, asked))] = quantiles(labels * torch.tensor(asked, device=labels.device))
+        return {"real_logits": facts}
+
+
+def asked_patterns(num_attributes: int) -> list[tuple[int, ...]]:
+    """Which attributes may be asked for, 1 for asked: each alone, and all but each one; none where there is but one."""
+    if num_attributes == 1:
+        return []
+    alone = [tuple(int(k == one) for k in range(num_attributes)) for one in range(num_attributes)]
+    return sorted({*alone, *(tuple(1 - flag for flag in pattern) for pattern in alone)})
 
 
 class DiffusionObjective:
