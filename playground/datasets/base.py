@@ -32,6 +32,7 @@ class Attribute:
     name: str
     title: Text
     values: tuple[Text, ...]
+    colours: tuple[str, ...] = ()  # "#rrggbb" of each value, for values that are colours
 
     @property
     def num_values(self) -> int:
