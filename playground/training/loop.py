@@ -87,6 +87,17 @@ def save_sheet(pictures: Tensor, columns: int, path: Path) -> None:
     Image.fromarray(sheet.squeeze(-1) if channels == 1 else sheet).save(path)
 
 
+def sheet_labels(dataset: Dataset, held_out: Pictures, rows: int = 10, columns: int = 10) -> np.ndarray:
+    """What a sample sheet asks for, [rows x columns, attributes]: the values of the only attribute, a row each, or
+    where there are several the labels of held-out pictures, a column each (the last in turn left to the network)."""
+    if len(dataset.attributes) == 1:
+        values = np.arange(rows) % dataset.cardinalities[0] + 1
+        return values.repeat(columns)[:, None]
+    labels = np.tile(held_out.labels[:columns], (rows, 1))
+    labels[::2, -1] = 0
+    return labels
+
+
 class Run:
     """One training run: its networks, optimisers and place on disk."""
 
@@ -203,8 +214,7 @@ class Run:
 
     @torch.inference_mode()
     def draw_sheet(self) -> None:
-        rows = [[(row if column == 0 else 0) for column in range(len(self.dataset.attributes))] for row in range(1, 11)]
-        labels = torch.tensor(rows).clamp(max=torch.tensor(self.dataset.cardinalities)).repeat_interleave(10, 0)
+        labels = torch.from_numpy(sheet_labels(self.dataset, self.held_out))
         pictures = self.objective.sheet(self.ema.network, labels.to(self.accelerator.device)).cpu()
         save_sheet(pictures, 10, self.work / "sheets" / f"{self.images_seen:09d}.png")
 
