@@ -29,7 +29,15 @@ from playground.evaluation.features import (
     save_features,
 )
 from playground.evaluation.metrics import frechet_distance, gaussian_distance, nearest_distance, precision_recall
-from playground.evaluation.samples import Source, WeightsChangedError, asked_labels, draw_pictures, sample, weights_of
+from playground.evaluation.samples import (
+    Source,
+    WeightsChangedError,
+    asked_labels,
+    draw_pictures,
+    sample,
+    settings_of,
+    weights_of,
+)
 from playground.evaluation.table import replace_section
 from playground.generate import last
 from playground.models import DamagedWeights
@@ -211,7 +219,8 @@ def test_zoo_never_takes_the_feature_network_for_a_model(
 
 def source_of(zoo: Zoo, dataset: Dataset, model: str, steps: int = 3) -> Source:
     weights = weights_of(zoo.card(dataset.name, model).facts)
-    return Source(zoo.root, dataset.name, model, weights, steps, "float32", 1)
+    settings = settings_of(zoo.card(dataset.name, model).family)
+    return Source(zoo.root, dataset.name, model, weights, settings, steps, "float32", 1)
 
 
 @pytest.mark.parametrize("model", MODELS)

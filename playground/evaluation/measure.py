@@ -16,7 +16,15 @@ from torch import Tensor
 from playground.datasets import Dataset, Pictures
 from playground.evaluation.features import accuracy, all_right, extract, load_features
 from playground.evaluation.metrics import frechet_distance, nearest_distance, precision_recall
-from playground.evaluation.samples import Precision, Source, asked_labels, draw_pictures, sample, weights_of
+from playground.evaluation.samples import (
+    Precision,
+    Source,
+    asked_labels,
+    draw_pictures,
+    sample,
+    settings_of,
+    weights_of,
+)
 from playground.generate import evaluations_per_picture, last
 from playground.models import Diffusion, Model
 from playground.recipe import Recipe
@@ -220,6 +228,7 @@ def measure(card: Card, ruler: Ruler, plan: Plan, root: Path, work: Path) -> Met
         card.dataset,
         card.model,
         weights_of(card.facts),
+        settings_of(card.family),
         steps=plan.steps if is_diffusion else 1,
         precision=plan.precision if is_diffusion else "float32",
         threads=plan.threads,

@@ -48,6 +48,7 @@ class Source:
     dataset: str
     model: str
     weights: tuple[tuple[str, str], ...]  # file and sha256, as the card listed them when the measurement began
+    settings: tuple[tuple[str, object], ...]  # the app's defaults that shape this family's pictures
     steps: int
     precision: Precision
     threads: int
@@ -64,8 +65,20 @@ class Source:
     @property
     def name(self) -> str:
         """A file name that says what the pictures were made with."""
-        digest = hashlib.sha256(repr((self.weights, DEFAULT)).encode()).hexdigest()
+        digest = hashlib.sha256(repr((self.weights, self.settings)).encode()).hexdigest()
         return f"samples-{self.steps}-{self.precision}-{digest[:12]}.npz"
+
+
+SHAPING = {  # the fields of a recipe that pictures depend on beside seed and labels, by family
+    "vae": ("temperature",),
+    "gan": ("truncation_psi",),
+    "diffusion": ("sampler", "eta", "guidance_scale"),
+}
+
+
+def settings_of(family: str) -> tuple[tuple[str, object], ...]:
+    """The app's defaults for a family, so that pictures made with others are not taken for these."""
+    return tuple((name, getattr(DEFAULT, name)) for name in SHAPING[family])
 
 
 def weights_of(facts: dict[str, object]) -> tuple[tuple[str, str], ...]:
