@@ -85,6 +85,17 @@ def timed(frames: Iterator[Frame]) -> Iterator[tuple[Frame, float]]:
 
 
 def sheet(rows: Sequence[Row]) -> np.ndarray:
-    """All rows as one picture to keep, each beside its model's name, each column under its seed; uint8 [h, w, 3]."""
-    names = [f"{row.card.model}\n{row.frame.network_evaluations} x network" for row in rows]
-    return named_rows([row.frame.pictures for row in rows], names, [f"seed {s}" for s in rows[0].recipe.seeds])
+    """All rows as one picture to keep, each beside its model's name, each column under its seed; uint8 [h, w, 3].
+
+    Of a text, every word is a row of its own and every character a column.
+    """
+    seeds = rows[0].recipe.seeds
+    evaluations = [f"{row.frame.network_evaluations} x network" for row in rows]
+    if not rows[0].recipe.text:
+        names = [f"{row.card.model}\n{cost}" for row, cost in zip(rows, evaluations, strict=True)]
+        return named_rows([row.frame.pictures for row in rows], names, [f"seed {s}" for s in seeds])
+    words = [row.frame.pictures.chunk(len(seeds)) for row in rows]
+    names = [
+        f"{row.card.model}, seed {seed}\n{cost}" for row, cost in zip(rows, evaluations, strict=True) for seed in seeds
+    ]
+    return named_rows([word for row in words for word in row], names, [""] * len(words[0][0]))

@@ -16,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ImageFont
 
+from playground.comparison import compare, sheet
 from playground.datasets import DownloadError, base, hangul
 from playground.datasets.hangul import HANGUL, HELD_OUT_SYLLABLES, compose, letters, spell
 from playground.generate import Frame, generate, labels_for, last
 from playground.recipe import Recipe
+from playground.render import to_uint8
 from playground.sampling.reverse import STOCHASTIC
 from playground.zoo import Entry, Zoo
 
@@ -201,6 +203,21 @@ def test_every_syllable_has_its_verdict(zoo: Zoo) -> None:
     frame: Frame = last(word("gan", count=2), zoo)
     assert frame.realness.shape == (6,)
     assert frame.z.shape[0] == 2
+
+
+def test_a_comparison_writes_the_word_with_every_family_and_keeps_it_as_one_card(zoo: Zoo) -> None:
+    recipe = word("vae", "김한글", task="compare", count=2)
+    rows = [row for row in compare(recipe, zoo) if row.frame.is_last]
+    assert [row.card.model for row in rows] == ["vae", "gan", "ddpm"]
+    for row in rows:
+        assert row.recipe.text == "김한글"
+        assert torch.equal(row.frame.pictures, last(row.recipe, zoo).pictures)
+    card = sheet(rows)
+    pixels = [to_uint8(picture) for row in rows for picture in row.frame.pictures]
+    side = 128 + 8
+    for place, pixel in enumerate(pixels):
+        y, x = 32 + place // 3 * side, card.shape[1] - (3 - place % 3) * side
+        assert np.array_equal(card[y : y + 128 : 4, x : x + 128 : 4, 0], pixel[:, :, 0])
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def made(recipe: Recipe, frame: Frame) -> list[Answer]:
     pictures = [{"png": picture_text(picture, recipe)} for picture in frame.pictures]
     for k, picture in enumerate(pictures):
         if recipe.task in ("sample", "encode"):
-            picture["seed"] = recipe.seeds[k]
+            picture["seed"] = recipe.seeds[k * recipe.count // len(pictures)]  # one for all of a word
         if frame.realness is not None:
             picture["realness"] = float(frame.realness[k])
     return pictures
@@ -175,6 +175,7 @@ def register(zoo: Zoo) -> None:
     def sample(
         model: str = DEFAULT.model,
         labels: list[int] = DEFAULT.labels,
+        text: str = DEFAULT.text,
         seed: int = DEFAULT.seed,
         count: int = DEFAULT.count,
         temperature: float = DEFAULT.temperature,
@@ -189,18 +190,20 @@ def register(zoo: Zoo) -> None:
     ) -> Iterator[Answer]:
         """Make `count` pictures, picture k from seed + k.
 
-        labels: one number an attribute, 0 for any (see /models). VAE: temperature, shifts along the most informative
+        labels: one number an attribute, 0 for any (see /models). text: a word, for data sets of characters; each of the
+        `count` words is written from one noise and takes the place of the leading labels. VAE: temperature, shifts along the most informative
         latent dimensions, point on the map of a 2-D model. GAN: truncation_psi, shifts along the main directions of w.
         Diffusion: steps, sampler, eta, guidance_scale.
         """
-        fields = {"model": model, "labels": labels, "seed": seed, "count": count, "temperature": temperature}
-        fields |= {"truncation_psi": truncation_psi, "shifts": shifts, "point": point, "dataset": dataset}
+        fields = {"model": model, "labels": labels, "text": text, "seed": seed, "count": count, "dataset": dataset}
+        fields |= {"temperature": temperature, "truncation_psi": truncation_psi, "shifts": shifts, "point": point}
         fields |= {"steps": steps, "sampler": sampler, "eta": eta, "guidance_scale": guidance_scale}
         yield from answered(lambda: run(Recipe(task="sample", **fields), zoo))
 
     def walk(
         model: str = DEFAULT.model,
         labels: list[int] = DEFAULT.labels,
+        text: str = DEFAULT.text,
         seed: int = DEFAULT.seed,
         seed_to: int = DEFAULT.seed_to,
         count: int = 8,
@@ -214,7 +217,7 @@ def register(zoo: Zoo) -> None:
         dataset: str = DEFAULT.dataset,
     ) -> Iterator[Answer]:
         """Make `count` pictures on the great circle (slerp) from the noise of `seed` to that of `seed_to`."""
-        fields = {"model": model, "labels": labels, "seed": seed, "seed_to": seed_to, "count": count}
+        fields = {"model": model, "labels": labels, "text": text, "seed": seed, "seed_to": seed_to, "count": count}
         fields |= {"temperature": temperature, "truncation_psi": truncation_psi, "shifts": shifts, "dataset": dataset}
         fields |= {"steps": steps, "sampler": sampler, "eta": eta, "guidance_scale": guidance_scale}
         yield from answered(lambda: run(Recipe(task="walk", **fields), zoo))
@@ -255,6 +258,7 @@ def register(zoo: Zoo) -> None:
     def compare_models(
         models: list[str] = DEFAULT.models,
         labels: list[int] = DEFAULT.labels,
+        text: str = DEFAULT.text,
         seed: int = DEFAULT.seed,
         count: int = DEFAULT.count,
         steps: int = DEFAULT.steps,
@@ -268,7 +272,7 @@ def register(zoo: Zoo) -> None:
         Answers pictures, time without loading, network evaluations a picture, parameters and measured quality of each
         model, and a sheet of all rows.
         """
-        fields = {"models": models, "labels": labels, "seed": seed, "count": count, "steps": steps}
+        fields = {"models": models, "labels": labels, "text": text, "seed": seed, "count": count, "steps": steps}
         fields |= {"sampler": sampler, "eta": eta, "guidance_scale": guidance_scale, "dataset": dataset}
         yield from answered(lambda: run_comparison(Recipe(task="compare", **fields), zoo))
 
