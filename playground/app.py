@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from types import ModuleType
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
@@ -12,14 +13,16 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")
 import gradio as gr
 from gradio.components import Component
 from PIL import Image
+from starlette.middleware import Middleware
 
 from playground import limits
+from playground.datasets import Dataset
 from playground.device import share_threads
-from playground.recipe import from_query
 from playground.ui import api, compare, diffusion, gan, vae
 from playground.ui.door import Door
-from playground.ui.lanes import LIVE
-from playground.ui.page import Page, Tab, updates_for
+from playground.ui.lanes import LIVE, LiveGate
+from playground.ui.page import Page, Tab
+from playground.ui.pages import RightPage, paths_of, restored, said_by, switch
 from playground.ui.text import COMMON, Words, attribute_table
 from playground.ui.theme import CSS, JS, theme
 from playground.zoo import Zoo
@@ -27,69 +30,65 @@ from playground.zoo import Zoo
 log = logging.getLogger(__name__)
 
 TABS: tuple[ModuleType, ...] = (vae, gan, diffusion, compare)
-LINK_FIELDS_TO_IGNORE = {"lang", "__theme"}
 
 
 def build(zoo: Zoo) -> gr.Blocks:
-    """The whole page over the models of `zoo`; its words stand at `demo.words`."""
-    dataset = zoo.datasets()[0]
-    words = Words(COMMON, attribute_table(dataset), *(module.TEXT for module in TABS))
-    page = Page(zoo, dataset, words)
-    with Door(title="Generative Playground", delete_cache=(600, 3600)) as demo:
-        gr.HTML(header(words))
-        notice = gr.HTML(visible=False, elem_id="notice")
-        tabs: list[Tab] = []
-        panels: list[gr.Tab] = []
-        with gr.Tabs(elem_id="tabs") as selector:
-            for module in TABS:
-                if not module.can_show(page):
-                    log.warning("no model for the %s tab", module.NAME)
-                    continue
-                with gr.Tab(words.label(f"tab_{module.NAME}"), id=module.NAME, elem_id=f"tab-{module.NAME}") as panel:
-                    tabs.append(module.build(page))
-                    panels.append(panel)
-
-        def restore(request: gr.Request) -> dict[Component, object]:
-            return restored(page, tabs, selector, notice, dict(request.query_params))
-
-        controls = [component for tab in tabs for component in tab.controls.values()]
-        opened = demo.load(restore, None, [selector, notice, *controls], queue=False, api_visibility="private")
-        for tab, panel in zip(tabs, panels, strict=True):
-            if tab.ask is None:
-                opened.then(tab.draw, tab.inputs, tab.outputs, **tab.options)
-            else:  # a job waits until somebody looks
-                looked = opened.then if tab is tabs[0] else panel.select
-                looked(tab.ask, tab.inputs, tab.outputs, **LIVE).then(tab.draw, None, tab.outputs, **tab.options)
-        api.register(zoo)
-    demo.words = words
+    """A page for every data set that has models, the first one at home; their words stand at `demo.words`."""
+    datasets = zoo.datasets()
+    words = Words(COMMON, *map(attribute_table, datasets), *(module.TEXT for module in TABS))
+    gate = LiveGate()  # one for all pages: they share a machine
+    demo = Door(title="Generative Playground", delete_cache=(600, 3600))
+    demo.words, demo.paths = words, paths_of(datasets)
+    for dataset in datasets:
+        is_home = dataset is datasets[0]
+        with demo if is_home else demo.route(dataset.title["en"], demo.paths[dataset.name]):
+            build_page(demo, Page(zoo, dataset, words, gate), is_home)
+            if is_home:
+                api.register(zoo)
     return demo
 
 
-def header(words: Words) -> str:
+def build_page(demo: gr.Blocks, page: Page, is_home: bool) -> None:
+    """The page of one data set: header, tabs, and what happens when it is opened."""
+    gr.HTML(header(page.words, page.zoo.datasets(), page.dataset))
+    notice = gr.HTML(visible=False, elem_id="notice")
+    tabs: list[Tab] = []
+    panels: list[gr.Tab] = []
+    with gr.Tabs(elem_id="tabs") as selector:
+        for module in TABS:
+            if not module.can_show(page):
+                log.warning("no model of %s for the %s tab", page.dataset.name, module.NAME)
+                continue
+            with gr.Tab(page.words.label(f"tab_{module.NAME}"), id=module.NAME, elem_id=f"tab-{module.NAME}") as panel:
+                tabs.append(module.build(page))
+                panels.append(panel)
+
+    # at home, a link that names no data set means the recipe's default one
+    implied = {} if is_home else {"dataset": page.dataset.name}
+
+    def restore(request: gr.Request) -> dict[Component, object]:
+        return restored(page, tabs, selector, notice, said_by(request.query_params, implied))
+
+    controls = [component for tab in tabs for component in tab.controls.values()]
+    opened = demo.load(restore, None, [selector, notice, *controls], queue=False, api_visibility="private")
+    for tab, panel in zip(tabs, panels, strict=True):
+        if tab.ask is None:
+            opened.then(tab.draw, tab.inputs, tab.outputs, **tab.options)
+        else:  # a job waits until somebody looks; the first tab is selected as soon as it is there
+            looked = panel.select(tab.ask, tab.inputs, tab.outputs, **LIVE)
+            looked.then(tab.draw, None, tab.outputs, **tab.options)
+
+
+def header(words: Words, datasets: Sequence[Dataset], here: Dataset) -> str:
     buttons = "".join(
         f'<button type="button" data-language="{code}">{name}</button>'
         for code, name in (("ko", "한국어"), ("en", "English"))
     )
     return (
         f'<header class="pg-head"><div class="pg-words"><h1>{words.both("page_title")}</h1>'
-        f'<p>{words.both("page_lead")}</p></div><div class="pg-languages">{buttons}</div></header>'
+        f'<p>{words.both("page_lead")}</p></div><div class="pg-languages">{buttons}</div>'
+        f"{switch(words, datasets, here)}</header>"
     )
-
-
-def restored(page: Page, tabs: list[Tab], selector: gr.Tabs, notice: gr.HTML, query: dict[str, str]) -> dict:
-    """Every control as the link says; a link that says something impossible opens the usual page with a sentence."""
-    query = {name: text for name, text in query.items() if name not in LINK_FIELDS_TO_IGNORE}
-    if not query:
-        return {notice: gr.update(visible=False)}
-    try:
-        recipe = from_query(query)
-        tab = next((tab for tab in tabs if tab.shows(recipe, page.zoo)), None)
-        if tab is None:
-            raise ValueError(f"no tab here shows the task {recipe.task}")
-    except ValueError as refusal:
-        sentence = f'<p class="pg-error" role="alert">{page.words.both("link_refused", why=refusal)}</p>'
-        return {notice: gr.update(value=sentence, visible=True)}
-    return {selector: gr.Tabs(selected=tab.name), **updates_for(tab.controls, recipe)}
 
 
 def launch(demo: gr.Blocks, **options: object) -> tuple:
@@ -111,6 +110,7 @@ def launch(demo: gr.Blocks, **options: object) -> tuple:
         footer_links=["api", "settings"],
         pwa=False,
         share=False,
+        app_kwargs={"middleware": [Middleware(RightPage, demo.paths)]},
         **options,
     )
 

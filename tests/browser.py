@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -15,16 +16,23 @@ PHONE, DESKTOP = 390, 1440  # CSS pixels
 expect.set_options(timeout=60_000)  # a loaded machine is slow, not wrong
 
 
-@pytest.fixture(scope="session")
-def server(real_zoo: Zoo) -> Iterator[str]:
-    """The address of the whole page over the trained weights, served by this very process."""
-    for dataset in real_zoo.datasets():
-        for card in real_zoo.cards(dataset.name):
-            real_zoo.open(card.dataset, card.model)
-    demo = build(real_zoo)
+@contextmanager
+def serving(zoo: Zoo) -> Iterator[str]:
+    """The address of all pages over the models of `zoo`, served by this very process."""
+    for dataset in zoo.datasets():
+        for card in zoo.cards(dataset.name):
+            zoo.open(card.dataset, card.model)
+    demo = build(zoo)
     _, address, _ = launch(demo, prevent_thread_lock=True, quiet=True)
     yield address
     demo.close()
+
+
+@pytest.fixture(scope="session")
+def server(real_zoo: Zoo) -> Iterator[str]:
+    """The address of the playground over the trained weights."""
+    with serving(real_zoo) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -38,21 +46,28 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(server: str, chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """width, locale, query -> the page in a browser of its own; at the end nothing may have gone wrong or elsewhere."""
+    """The pages over the trained weights, as `visiting` opens them."""
+    with visiting(server, chromium) as visit:
+        yield visit
+
+
+@contextmanager
+def visiting(server: str, chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """width, locale, query, path -> a page in a browser of its own; in the end nothing may have gone wrong or away."""
     contexts, wrongs = [], []
 
     def watch(page: Page) -> None:
         page.on("pageerror", lambda error: wrongs.append(str(error)))
         page.on("request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else wrongs.append(r.url))
 
-    def visit(width: int = DESKTOP, locale: str = "en-US", query: str = "") -> Page:
+    def visit(width: int = DESKTOP, locale: str = "en-US", query: str = "", path: str = "") -> Page:
         context = chromium.new_context(
             locale=locale, viewport={"width": width, "height": 900}, has_touch=width < 500, accept_downloads=True
         )
         contexts.append(context)
         page = context.new_page()
         watch(page)
-        page.goto(f"{server}?{query}" if query else server)
+        page.goto(f"{server}{path}?{query}" if query else f"{server}{path}")
         return page
 
     yield visit

@@ -84,21 +84,28 @@ def write_tiny_model(folder: Path, objective: Objective, dataset: Dataset, x0: t
 
 
 @pytest.fixture(scope="session")
-def write_tiny_zoo(tiny_objective: Callable[..., Objective]) -> Callable[[Path], Path]:
-    """root -> root, with random-weight models of every family of the first data set under it."""
+def write_tiny_zoo(tiny_objective: Callable[..., Objective]) -> Callable[..., Path]:
+    """root and data sets (by default the first one) -> root, with random-weight models of every family under it.
 
-    def write(root: Path) -> Path:
-        dataset = next(iter(DATASETS.values()))
+    Only the first data set has models with a latent space of two numbers.
+    """
+
+    def write(root: Path, *datasets: Dataset) -> Path:
+        first = next(iter(DATASETS.values()))
+        for dataset in datasets or (first,):
+            write_models(root, dataset, has_flat_models=dataset is first)
+        return root
+
+    def write_models(root: Path, dataset: Dataset, has_flat_models: bool) -> None:
         held_out = dataset.load_reference()
         x0, y = as_pictures(held_out.images[:64]), torch.from_numpy(held_out.labels[:64])
         shape = {"size": dataset.size, "channels": dataset.channels}
         labelled = {**shape, "cardinalities": dataset.cardinalities}
         plain = {**shape, "cardinalities": (), "flat": True}
-        models = {"ae2": ("ae", plain), "vae2": ("vae", plain)}
+        models = {"ae2": ("ae", plain), "vae2": ("vae", plain)} if has_flat_models else {}
         models |= {"vae": ("vae", labelled), "gan": ("gan", labelled), "ddpm": ("diffusion", labelled)}
         for name, (kind, options) in models.items():
             write_tiny_model(root / dataset.name / name, tiny_objective(kind, **options), dataset, x0, y)
-        return root
 
     return write
 
@@ -107,6 +114,12 @@ def write_tiny_zoo(tiny_objective: Callable[..., Objective]) -> Callable[[Path],
 def tiny_zoo(tmp_path_factory: pytest.TempPathFactory, write_tiny_zoo: Callable[[Path], Path]) -> Zoo:
     """Every family with random weights, fast to run: ae2, vae2, vae, gan and ddpm of the first data set."""
     return Zoo(write_tiny_zoo(tmp_path_factory.mktemp("pretrained")))
+
+
+@pytest.fixture(scope="session")
+def wide_zoo(tmp_path_factory: pytest.TempPathFactory, write_tiny_zoo: Callable[..., Path]) -> Zoo:
+    """The tiny zoo, and vae, gan and ddpm of a second data set that has several attributes of many values."""
+    return Zoo(write_tiny_zoo(tmp_path_factory.mktemp("pretrained"), *list(DATASETS.values())[:2]))
 
 
 @pytest.fixture(scope="session")

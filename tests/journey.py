@@ -51,6 +51,12 @@ def choose(page: Page, elem_id: str, words: str) -> None:
     page.locator(f"#{elem_id} label").filter(has_text=words).first.click()
 
 
+def choose_from_list(page: Page, elem_id: str, words: str) -> None:
+    """Choose in a list that opens when it is clicked."""
+    page.locator(f"#{elem_id} input").click()
+    page.get_by_role("option", name=words, exact=True).click()
+
+
 def slider(page: Page, elem_id: str) -> Locator:
     return page.locator(f"#{elem_id} input[type=range]")
 

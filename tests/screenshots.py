@@ -11,24 +11,26 @@ from playground.app import build, launch
 from playground.zoo import Zoo
 
 FOLDER = Path(__file__).parent / "screenshots"
-VIEWS = {  # file name: tab and query
-    "vae-map": ("vae", "model=vae2&task=map&point=0.8,-0.9"),
-    "vae-encode": ("vae", "task=encode&picture=4&count=4"),
-    "gan": ("gan", "model=gan&seed=7&count=8"),
-    "diffusion": ("diffusion", "model=ddpm&labels=8&seed=5&count=4&steps=20"),
-    "compare": ("compare", "task=compare&seed=11&count=6&labels=4"),
+WIDTH, HEIGHT = 1200, 760  # CSS pixels
+VIEWS = {  # file name: tab, query, height
+    "vae-map": ("vae", "model=vae2&task=map&point=0.8,-0.9", HEIGHT),
+    "vae-encode": ("vae", "task=encode&picture=4&count=4", HEIGHT),
+    "gan": ("gan", "model=gan&seed=7&count=8", HEIGHT),
+    "diffusion": ("diffusion", "model=ddpm&labels=8&seed=5&count=4&steps=20", HEIGHT),
+    "compare": ("compare", "task=compare&seed=11&count=6&labels=4", 1240),  # all families' rows
 }
 
 
 def main() -> None:
-    """Serve the page, open every view at desktop width, save what there is to see."""
+    """Serve the page, open every view at its own size, save what there is to see."""
     demo = build(Zoo())
     _, address, _ = launch(demo, prevent_thread_lock=True, quiet=True)
     FOLDER.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 760})
-        for name, (tab, query) in VIEWS.items():
+        page = browser.new_page()
+        for name, (tab, query, height) in VIEWS.items():
+            page.set_viewport_size({"width": WIDTH, "height": height})
             page.goto(f"{address}?{query}")
             expect(page.locator(f"#{tab}-view img.pg-picture").first).to_be_visible(timeout=30_000)
             page.wait_for_timeout(4000)  # longer than any of these takes to finish

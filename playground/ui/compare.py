@@ -29,16 +29,6 @@ MOST_STEPS = 250
 PREVIEW_EVERY_S = 0.125
 NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}
 USED = ("labels", "seed", "count", "steps", "sampler", "guidance_scale", "models")  # the fields of a recipe
-SAMPLER_NAMES = {
-    "ddpm": "DDPM",
-    "ddim": "DDIM",
-    "dpmpp": "DPM-Solver++",
-    "sde_dpmpp": "SDE-DPM-Solver++",
-    "unipc": "UniPC",
-    "euler": "Euler",
-    "euler_a": "Euler ancestral",
-    "heun": "Heun",
-}
 TEXT = {
     "tab_compare": ("Compare", "비교"),
     "compare_lead": (
@@ -52,17 +42,9 @@ TEXT = {
         "Which trained networks take part; with none ticked, the usual ones",
         "비교에 참여할 신경망. 아무것도 고르지 않으면 기본 모델들이 나옵니다",
     ),
-    "compare_steps": ("Steps of diffusion", "확산의 단계 수"),
-    "compare_steps_info": (
-        "How often diffusion looks at its picture and takes away a little noise; the others need one go",
-        "확산 모델이 그림을 보고 잡음을 조금씩 덜어 내는 횟수. 다른 모델은 한 번에 그립니다",
-    ),
-    "compare_sampler": ("Sampler of diffusion", "확산의 샘플러"),
-    "compare_sampler_info": ("The rule by which each step is taken", "각 단계를 밟는 규칙"),
-    "compare_guidance": ("Guidance of diffusion", "확산의 가이던스"),
-    "compare_guidance_info": (
-        "How hard the choice above pulls: 1 as trained, more exaggerates it and asks the network twice",
-        "위에서 고른 조건이 끌어당기는 세기. 1은 배운 그대로, 크면 과장하며 신경망을 두 번 씁니다",
+    "compare_steered": (
+        "Only diffusion takes steps, so these three are for diffusion alone; the others need one go.",
+        "단계를 밟는 것은 확산뿐이라 아래 셋은 확산에만 쓰입니다. 다른 모델은 한 번에 그립니다.",
     ),
     "compare_noise": ("Seed and noise", "시드와 잡음"),
     "compare_noise_note": (
@@ -149,8 +131,10 @@ GLOSSARY = ("noise", "time", "evaluations", "parameters", "frechet", "precision"
 
 
 def title_of(page: Page, card: Card) -> str:
-    """The key of a model's name: its own where a tab has words for it, else its family's."""
-    return f"model_{card.model}" if f"model_{card.model}" in page.words.table else f"compare_{card.family}"
+    """The key of a model's name: its own where it has brothers and a tab has words for it, else its family's."""
+    has_brothers = len(page.zoo.cards(card.dataset, card.family)) > 1
+    own = f"model_{card.model}"
+    return own if has_brothers and own in page.words.table else f"compare_{card.family}"
 
 
 def sentence(page: Page, card: Card) -> str:
@@ -225,7 +209,8 @@ def measured_how(words: Words, card: Card) -> str:
         return ""
     said = words.both("compare_measured", samples=f"{metrics['samples']:,}", net=metrics["feature_net"])
     if card.family == "diffusion" and {"sampler", "steps"} <= metrics.keys():
-        sampler = SAMPLER_NAMES.get(metrics["sampler"], metrics["sampler"])
+        # a sampler's name is the same in every language
+        sampler, _ = words.table.get(f"sampler_{metrics['sampler']}", (metrics["sampler"],) * 2)
         said += words.both("compare_measured_with", sampler=sampler, steps=metrics["steps"])
         if metrics.get("guidance_scale", 1) != 1:
             said += words.both("compare_measured_guided", scale=f"{metrics['guidance_scale']:g}")
@@ -353,21 +338,22 @@ def model_boxes(page: Page) -> dict[str, Component]:
 def diffusion_controls(page: Page) -> dict[str, Component]:
     """Steps, sampler and guidance: what only diffusion asks for."""
     words = page.words
+    gr.HTML(f'<p class="pg-note">{words.both("compare_steered")}</p>')
     steps = gr.Slider(
         1,
         MOST_STEPS,
         DEFAULT.steps,
         step=1,
         precision=0,
-        label=words.label("compare_steps"),
-        info=words.label("compare_steps_info"),
+        label=words.label("steps"),
+        info=words.label("steps_info"),
         elem_id=controls.elem(NAME, "steps"),
     )
     sampler = gr.Dropdown(
-        [(SAMPLER_NAMES[name], name) for name in SAMPLERS],
+        [(words.label(f"sampler_{name}"), name) for name in SAMPLERS],
         value=DEFAULT.sampler,
-        label=words.label("compare_sampler"),
-        info=words.label("compare_sampler_info"),
+        label=words.label("sampler"),
+        info=words.label("sampler_info"),
         elem_id=controls.elem(NAME, "sampler"),
     )
     guidance = gr.Slider(
@@ -375,8 +361,8 @@ def diffusion_controls(page: Page) -> dict[str, Component]:
         limits.MAX_GUIDANCE,
         DEFAULT.guidance_scale,
         step=0.05,
-        label=words.label("compare_guidance"),
-        info=words.label("compare_guidance_info"),
+        label=words.label("guidance_scale"),
+        info=words.label("guidance_scale_info"),
         elem_id=controls.elem(NAME, "guidance_scale"),
     )
     return {"steps": steps, "sampler": sampler, "guidance_scale": guidance}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import gradio as gr
 from gradio.components import Component
 
 from playground import limits
+from playground.datasets import Attribute
 from playground.recipe import DEFAULT
 from playground.ui.page import Page, static
 from playground.ui.text import attribute_key, value_key
 
 MOST_RADIO_VALUES = 12
+MOST_NARROW_VALUES = 5  # buttons that fit into half a row
 
 
 def elem(tab: str, field: str) -> str:
@@ -38,20 +40,46 @@ def model_picker(page: Page, tab: str, family: str, first: str | None = None) ->
 
 
 def label_pickers(page: Page, tab: str) -> dict[str, Component]:
-    """One picker an attribute, "any" first: buttons for a few values, a list for many."""
+    """One picker an attribute, "any" first: buttons for a few values, a list for many; two in a row where they fit."""
     controls = {}
-    for index, attribute in enumerate(page.dataset.attributes):
-        choices = [(page.words.label("any"), 0)]
-        for label in range(1, attribute.num_values + 1):
-            choices.append((page.words.label(value_key(page.dataset, attribute.name, label)), label))
-        kind = gr.Radio if attribute.num_values <= MOST_RADIO_VALUES else gr.Dropdown
-        controls[f"labels.{index}"] = kind(
-            choices,
-            value=0,
-            label=page.words.label(attribute_key(page.dataset, attribute.name)),
-            elem_id=elem(tab, f"labels.{index}"),
-        )
+    for row in picker_rows(page.dataset.attributes):
+        with gr.Row():
+            for index in row:
+                controls[f"labels.{index}"] = label_picker(page, tab, index)
     return controls
+
+
+def picker_rows(attributes: Sequence[Attribute]) -> Iterator[list[int]]:
+    """The attributes' places row by row: many buttons need a row of their own, everything else stands in pairs."""
+    row = []
+    for index, attribute in enumerate(attributes):
+        if MOST_NARROW_VALUES < attribute.num_values <= MOST_RADIO_VALUES:
+            yield from ([row] if row else [])
+            row = []
+            yield [index]
+            continue
+        row.append(index)
+        if len(row) == 2:
+            yield row
+            row = []
+    if row:
+        yield row
+
+
+def label_picker(page: Page, tab: str, index: int) -> Component:
+    attribute = page.dataset.attributes[index]
+    choices = [(page.words.label("any"), 0)]
+    for label in range(1, attribute.num_values + 1):
+        choices.append((page.words.label(value_key(page.dataset, attribute.name, label)), label))
+    said = {
+        "value": 0,
+        "label": page.words.label(attribute_key(page.dataset, attribute.name)),
+        "min_width": 130,
+        "elem_id": elem(tab, f"labels.{index}"),
+    }
+    if attribute.num_values <= MOST_RADIO_VALUES:
+        return gr.Radio(choices, **said)
+    return gr.Dropdown(choices, filterable=False, **said)  # typing would add to the words that stand there
 
 
 def seed_row(page: Page, tab: str, field: str = "seed", value: int = 0) -> dict[str, Component]:

@@ -32,7 +32,6 @@ REPLAY_VALUES = 600_000  # bytes of pixels, about as many in the page: noise doe
 STEP_CHOICES = (5, 10, 20, 50, 250, 1000)
 WALKER = "dpmpp"  # adds no noise of its own, so the noise that is walked decides the picture
 NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}
-WHEN_SHOWN = f"(...values) => window.playgroundWhenShown('{NAME}-view', values)"
 AFTER_A_PAUSE = f"(...values) => window.playgroundAfterPause('{NAME}-view', values)"
 PANELS = {"x_t": "x_t, the noisy picture", "eps": "predicted noise", "x0": "predicted x0"}  # fields of Step, in words
 
@@ -44,53 +43,35 @@ TEXT = {
         "<b>순수한 잡음</b>에서 출발합니다. 단계마다 신경망이 어디가 잡음인지 말하면 그 잡음을 조금씩 덜어 내고, "
         "그러다 보면 <b>그림이 나타납니다</b>.",
     ),
-    "steps": ("Steps", "단계 수"),
-    "steps_info": (
-        "How many times the network looks and a little noise is taken away: more is finer, and slower",
-        "신경망이 보고 잡음을 덜어 내는 횟수: 많을수록 섬세하지만 느립니다",
-    ),
-    "sampler": ("Sampler", "샘플러"),
-    "sampler_info": (
-        "The rule that turns a prediction into the next, slightly cleaner picture",
-        "신경망의 예측으로 조금 더 깨끗한 다음 그림을 만드는 규칙",
-    ),
-    "sampler_ddpm": ("DDPM", "DDPM"),
     "sampler_ddpm_note": (
         "The original way: every step takes away some of the predicted noise and adds a little fresh noise. It wants many "
         "steps.",
         "원조 방식입니다. 단계마다 예측한 잡음을 덜어 내고 새 잡음을 조금 더합니다. 단계가 많아야 잘 됩니다.",
     ),
-    "sampler_ddim": ("DDIM", "DDIM"),
     "sampler_ddim_note": (
         "Walks the same way without fresh noise, so it can take long strides; eta brings the noise back.",
         "새 잡음 없이 같은 길을 걷기 때문에 성큼성큼 갈 수 있습니다. 에타를 올리면 잡음이 돌아옵니다.",
     ),
-    "sampler_dpmpp": ("DPM-Solver++", "DPM-Solver++"),
     "sampler_dpmpp_note": (
         "Remembers its last prediction and follows the bend of the path: good pictures in 10 to 20 steps.",
         "직전 예측을 기억해 길이 굽는 대로 따라갑니다. 10~20단계면 좋은 그림이 나옵니다.",
     ),
-    "sampler_sde_dpmpp": ("SDE-DPM-Solver++", "SDE-DPM-Solver++"),
     "sampler_sde_dpmpp_note": (
         "DPM-Solver++ with fresh noise at every step, which can wash out earlier mistakes; wants more steps.",
         "단계마다 새 잡음을 더하는 DPM-Solver++입니다. 앞의 실수를 씻어 낼 수 있지만 단계가 더 필요합니다.",
     ),
-    "sampler_unipc": ("UniPC", "UniPC"),
     "sampler_unipc_note": (
         "Predicts the next picture, then corrects it with the following prediction: made for very few steps.",
         "다음 그림을 예측한 뒤 이어지는 예측으로 바로잡습니다. 아주 적은 단계에 맞춘 방법입니다.",
     ),
-    "sampler_euler": ("Euler", "Euler"),
     "sampler_euler_note": (
         "The simplest: walk straight ahead where the prediction points, then look again.",
         "가장 단순합니다. 예측이 가리키는 쪽으로 곧장 걷고 다시 봅니다.",
     ),
-    "sampler_euler_a": ("Euler ancestral", "Euler ancestral"),
     "sampler_euler_a_note": (
         "Euler that goes a little too far and makes up for it with fresh noise: with more steps the picture keeps changing.",
         "조금 더 멀리 간 다음 새 잡음으로 채우는 Euler입니다. 단계를 늘리면 그림이 계속 달라집니다.",
     ),
-    "sampler_heun": ("Heun", "Heun"),
     "sampler_heun_note": (
         "Tries a step, looks again where it ends, and goes by the average of both: exact, but asks the network twice.",
         "한 걸음 가 보고 그 끝에서 다시 본 뒤 둘의 평균으로 갑니다. 정확하지만 신경망을 두 번 씁니다.",
@@ -99,11 +80,6 @@ TEXT = {
     "eta_info": (
         "How much fresh noise DDIM adds at every step: 0 none, the seed alone decides; 1 as much as DDPM",
         "DDIM이 단계마다 더하는 새 잡음의 양: 0이면 없음(시드만으로 결정), 1이면 DDPM만큼",
-    ),
-    "guidance_scale": ("Guidance", "가이던스"),
-    "guidance_scale_info": (
-        "How hard your choice above pulls: 0 not at all, 1 as trained, more exaggerates it (and asks the network twice)",
-        "위에서 고른 것이 끌어당기는 세기: 0은 무시, 1은 배운 그대로, 크면 과장합니다(신경망을 두 번 씁니다)",
     ),
     "guidance_idle": (
         "Guidance has nothing to pull towards while everything is left at “any”.",
@@ -439,13 +415,10 @@ def build(page: Page) -> Tab:
         said, costs = ask(page, wishes, request.session_hash, lambda: wanted(page, chosen, values), again=True)
         return {state: said, budget: costs}
 
-    def draw(values: dict[Component, object], request: gr.Request) -> Iterator[dict[Component, object]]:
-        """The job: whatever the visitor wants by now; on the first visit, what the controls say."""
+    def draw(request: gr.Request) -> Iterator[dict[Component, object]]:
+        """The job: whatever the visitor wants by now."""
 
         def work() -> Iterator[dict[Component, object]]:
-            if wishes.newest(request.session_hash) is None:
-                said, costs = ask(page, wishes, request.session_hash, lambda: wanted(page, chosen, values))
-                yield {state: said, budget: costs}
             changes = {state: gr.skip()}  # a job that yielded nothing would empty all its outputs
             for said, shown in show(page, wishes, request.session_hash):
                 changes = {state: said, view: shown}
@@ -468,14 +441,14 @@ def build(page: Page) -> Tab:
         """A visitor who begins to walk gets a sampler that shows it; a link is left as it is."""
         return WALKER if name == "walk" and sampler_name in STOCHASTIC else gr.skip()
 
-    tab = Tab(NAME, chosen, draw, [state, view, budget], shows, {**NEWEST_WINS, "js": WHEN_SHOWN})
+    tab = Tab(NAME, chosen, draw, [state, view, budget], shows, NEWEST_WINS, move)
     sampler["sampler"].change(reveal, sampler["sampler"], [note, stirring], **LIVE)
     task["task"].change(lambda name: hidden_unless("walk", name), task["task"], walking, **LIVE)
     task["task"].input(suit, [task["task"], sampler["sampler"]], sampler["sampler"], **LIVE)
     moved = gr.on(on_any(chosen), move, tab.inputs, [state, budget], js=AFTER_A_PAUSE, **LIVE)
     pressed = go.click(press, tab.inputs, [state, budget], **LIVE)
     for asked in (moved, pressed):
-        job = asked.then(draw, tab.inputs, tab.outputs, **NEWEST_WINS)
+        job = asked.then(draw, None, tab.outputs, **NEWEST_WINS)
         job.failure(lambda: status(words.both("busy"), "pg-error"), None, state, **LIVE)
     halt.click(stop, None, state, **LIVE)
     return tab

@@ -1,5 +1,5 @@
 async () => {
-  // a tab's first long job waits until the tab is opened: nobody waits for work that nobody sees, and it is seen from its start
+  // changes in a tab that was never opened wait until it is
   const shown = (id) => new Promise((resolve) => {
     if (document.getElementById(id)) { resolve(); return; }
     const observer = new MutationObserver(() => {
@@ -7,7 +7,6 @@ async () => {
     });
     observer.observe(document.body, { childList: true, subtree: true });
   });
-  window.playgroundWhenShown = (id, values) => shown(id).then(() => values);
 
   // changes that follow each other closely (a slider being dragged, a link being restored) become one: the last
   const paused = {};
@@ -17,10 +16,17 @@ async () => {
   });
 
   const root = document.documentElement;
+  const asked = () => new URLSearchParams(location.search);
+  let isRemembered = false;
   const say = async (code) => {
     root.dataset.lang = code;
     root.lang = code;
-    try { localStorage.setItem("playground_language", code); } catch (e) { /* storage may be off */ }
+    try { localStorage.setItem("playground_language", code); isRemembered = true; } catch (e) { /* storage may be off */ }
+    if (asked().has("lang")) {
+      const query = asked();
+      query.set("lang", code);
+      history.replaceState(null, "", `${location.pathname}?${query}`);
+    }
     // gradio keeps the language of its own labels in a module of its page; there is no public call for it yet
     const chunk = performance.getEntriesByType("resource").map((r) => r.name).find((n) => /\/core-[\w-]+\.js/.test(n));
     try { (await import(chunk)).changeLocale(code); } catch (e) { console.info("labels keep the browser's language", e); }
@@ -28,8 +34,19 @@ async () => {
   window.playgroundSay = say;
   let remembered = null;
   try { remembered = localStorage.getItem("playground_language"); } catch (e) { /* storage may be off */ }
-  const wanted = new URLSearchParams(location.search).get("lang") || remembered || navigator.language || "en";
+  const wanted = asked().get("lang") || remembered || navigator.language || "en";
   await say(wanted.startsWith("ko") ? "ko" : "en");
+
+  // the way to another data set keeps the language and what the host needs (names that begin with __), not the recipe
+  const follow = (event) => {
+    const link = event.target.closest("a[data-page]");
+    if (!link) return;
+    const kept = new URLSearchParams([...asked()].filter(([name]) => name.startsWith("__")));
+    if (asked().has("lang") || !isRemembered) kept.set("lang", root.dataset.lang);
+    link.search = kept;
+  };
+  document.addEventListener("click", follow);
+  document.addEventListener("auxclick", follow);
 
   const copy = async (text) => {
     if (navigator.clipboard && window.isSecureContext) {

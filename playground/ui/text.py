@@ -18,6 +18,7 @@ COMMON: Table = {
         "Three ways to make pictures out of noise. Same pictures to learn from, same seed to start from: touch, compare, see why.",
         "잡음에서 그림을 만드는 세 가지 방법. 같은 그림으로 배우고 같은 시드에서 출발합니다. 만져 보고, 비교하고, 이유를 확인해 보세요.",
     ),
+    "datasets": ("Pictures to learn from", "학습한 그림"),
     "model": ("Model", "모델"),
     "model_info": ("Which trained network draws", "어느 학습된 신경망으로 그릴지"),
     "any": ("any", "아무거나"),
@@ -57,6 +58,29 @@ COMMON: Table = {
         "Number of a real picture that no network has seen in training",
         "어떤 신경망도 학습 때 보지 못한 진짜 그림의 번호",
     ),
+    "steps": ("Steps", "단계 수"),
+    "steps_info": (
+        "How many times the network looks and a little noise is taken away: more is finer, and slower",
+        "신경망이 보고 잡음을 덜어 내는 횟수: 많을수록 섬세하지만 느립니다",
+    ),
+    "sampler": ("Sampler", "샘플러"),
+    "sampler_info": (
+        "The rule that turns a prediction into the next, slightly cleaner picture",
+        "신경망의 예측으로 조금 더 깨끗한 다음 그림을 만드는 규칙",
+    ),
+    "sampler_ddpm": ("DDPM", "DDPM"),
+    "sampler_ddim": ("DDIM", "DDIM"),
+    "sampler_dpmpp": ("DPM-Solver++", "DPM-Solver++"),
+    "sampler_sde_dpmpp": ("SDE-DPM-Solver++", "SDE-DPM-Solver++"),
+    "sampler_unipc": ("UniPC", "UniPC"),
+    "sampler_euler": ("Euler", "Euler"),
+    "sampler_euler_a": ("Euler ancestral", "Euler ancestral"),
+    "sampler_heun": ("Heun", "Heun"),
+    "guidance_scale": ("Guidance", "가이던스"),
+    "guidance_scale_info": (
+        "How hard your choice above pulls: 0 not at all, 1 as trained, more exaggerates it (and asks the network twice)",
+        "위에서 고른 것이 끌어당기는 세기: 0은 무시, 1은 배운 그대로, 크면 과장합니다(신경망을 두 번 씁니다)",
+    ),
     "draw_here": ("Draw here", "여기에 그려 보세요"),
     "draw_clear": ("Clear", "지우기"),
     "walk_caption": (
@@ -66,18 +90,18 @@ COMMON: Table = {
 }
 
 
-def same_text(text: str) -> tuple[str, str]:
-    return (text, text)
-
-
 def attribute_table(dataset: Dataset) -> Table:
-    """The words of a data set's declaration, under the keys of `attribute_key` and `value_key`."""
-    table = {}
+    """The words of a data set's declaration, under the keys of `title_key`, `attribute_key` and `value_key`."""
+    table = {title_key(dataset): (dataset.title["en"], dataset.title["ko"])}
     for attribute in dataset.attributes:
         table[attribute_key(dataset, attribute.name)] = (attribute.title["en"], attribute.title["ko"])
         for k, value in enumerate(attribute.values, 1):
             table[value_key(dataset, attribute.name, k)] = (value["en"], value["ko"])
     return table
+
+
+def title_key(dataset: Dataset) -> str:
+    return f"{dataset.name}_title"
 
 
 def attribute_key(dataset: Dataset, attribute: str) -> str:
@@ -99,9 +123,8 @@ class Words:
 
     def label(self, key: str) -> object:
         """For labels, infos, buttons and choices of components: follows the language switch by itself."""
-        if key not in self.table:
-            raise KeyError(key)
-        return self.i18n(key)
+        english, korean = self.table[key]
+        return english if english == korean else self.i18n(key)
 
     def both(self, key: str, **values: object) -> str:
         """For HTML: the words in both languages, of which the page shows one; values are escaped."""
