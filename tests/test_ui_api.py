@@ -30,7 +30,7 @@ from playground.app import build, launch
 from playground.comparison import compare, sheet
 from playground.datasets import DATASETS
 from playground.generate import evaluations_per_picture, last
-from playground.recipe import DEFAULT, Recipe, from_dict, from_query
+from playground.recipe import DEFAULT, Recipe, from_dict, from_query, to_query
 from playground.render import recipe_of, to_png, to_uint8
 from playground.ui import api
 from playground.zoo import Zoo
@@ -248,6 +248,18 @@ def test_the_same_recipe_gives_the_same_bytes_twice_and_in_the_page(served: Serv
     assert ok
     assert pngs_in(answer["data"][0])[-3:] == pngs(once["pictures"])
     assert from_query(once["link"]) == recipe_of(pngs_in(answer["data"][0])[-1])
+
+
+def test_the_readme_s_example_for_programs_works(served: Server, tiny_zoo: Zoo) -> None:
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    (example,) = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "gradio_client" in block]
+    example = re.sub(r"http://127\.0\.0\.1:7860/?", served.address, example)
+    names: dict[str, object] = {}
+    exec(example, names)
+    recipe = Recipe(model="gan", labels=(8,), seed=42, count=4)
+    assert names["png"] == expected_pngs(recipe, tiny_zoo)[0]
+    assert names["answer"]["link"] == to_query(recipe)
+    assert f"{served.address}?{to_query(recipe)}" in example
 
 
 # ---- bad values
