@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -53,6 +53,11 @@ class Frame:
     realness: Tensor | None = None  # GAN: chance of looking more real than a real picture, [n] in [0, 1]
 
 
+def usual(dataset: Dataset) -> Recipe:
+    """The recipe that a data set's page begins with, and that its models are measured with."""
+    return Recipe(dataset=dataset.name, **dataset.defaults)
+
+
 def spelled(recipe: Recipe, dataset: Dataset) -> list[tuple[int, ...]]:
     """The leading labels of each character of the recipe's text; of one picture that has none where there is no text.
 
@@ -78,6 +83,30 @@ def labels_for(recipe: Recipe, entry: Entry, count: int) -> Tensor:
         limits.whole(attribute.name, label, 0, attribute.num_values)
     rows = [[*leading, *row[len(leading) :]] for leading in spelled(recipe, entry.dataset)]
     return torch.tensor(rows).repeat(count, 1)
+
+
+def num_characters(recipe: Recipe, dataset: Dataset) -> int:
+    """How many pictures are made from each noise: the length of the recipe's text, or 1."""
+    return len(spelled(recipe, dataset))
+
+
+def by_word(frame: Frame, recipe: Recipe) -> Frame:
+    """The frame with each word as one wide picture, judged as a whole; the same frame where there is no text."""
+    if not recipe.text:
+        return frame
+
+    def wide(pictures: Tensor) -> Tensor:
+        """[n x characters, channels, h, w] -> [n, channels, h, characters x w]."""
+        letters = len(pictures) // recipe.count
+        return pictures.unflatten(0, (recipe.count, letters)).permute(0, 2, 3, 1, 4).flatten(3)
+
+    step, realness = frame.step, frame.realness
+    if step is not None:
+        named = ("x_t", "eps", "x0", "x_next")
+        step = replace(step, **{name: wide(getattr(step, name)) for name in named})
+    if realness is not None:
+        realness = realness.view(recipe.count, -1).mean(1)
+    return replace(frame, pictures=wide(frame.pictures), step=step, realness=realness)
 
 
 def for_each_character(values: Tensor, labels: Tensor) -> Tensor:

@@ -47,16 +47,21 @@ class Pictures:
     labels: np.ndarray
 
 
+class UnfinishedTextError(ValueError):
+    """What is typed so far may become a word, but is none yet."""
+
+
 @dataclass(frozen=True)
 class Writing:
     """How a typed word becomes pictures, for a data set whose pictures are characters.
 
     `spell` turns a word into the leading labels of each picture, and raises ValueError with a sentence that says what
-    can be typed.
+    can be typed (UnfinishedTextError while nothing but the beginning of a character is there).
     """
 
     longest: int  # characters
     example: str
+    hint: Text  # what can be typed
     spell: Callable[[str], list[tuple[int, ...]]]
     text: Callable[[tuple[int, ...]], str]  # the leading labels of one picture -> its character
 
@@ -78,6 +83,7 @@ class Dataset:
     held_out: Callable[[np.ndarray], np.ndarray] | None = None  # labels [n, attributes] -> was never trained on, [n]
     combined: tuple[str, ...] = ()  # the attributes whose combinations `held_out` keeps from training
     writing: Writing | None = None
+    defaults: Mapping[str, object] = field(default_factory=dict)  # recipe fields that begin otherwise than usual
     # what differs from the usual per model: fields of its config, its objective's options, its settings of the loop
     training: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 

@@ -22,6 +22,7 @@ from playground.datasets.base import (
     Dataset,
     DownloadError,
     Pictures,
+    UnfinishedTextError,
     Writing,
     members_of_deb,
     members_of_npm,
@@ -30,6 +31,7 @@ from playground.datasets.base import (
 INITIALS = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"
 MEDIALS = "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
 FINALS = "ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ"  # behind "none"
+LONE_LETTERS = "".join(map(chr, range(0x3131, 0x3164)))  # as keyboards send them before a syllable is whole
 FIRST_SYLLABLE = 0xAC00
 NUM_SYLLABLES = len(INITIALS) * len(MEDIALS) * (len(FINALS) + 1)
 
@@ -342,18 +344,28 @@ def trained_syllables() -> str:
 def spell(word: str) -> list[tuple[int, int, int]]:
     """The labels of every syllable of a word, spaces left out; Hangul typed letter by letter is put together first.
 
-    Raises ValueError with a sentence that says what can be typed.
+    Lone letters at the end are a syllable that is still being typed, and wait. Raises ValueError with a sentence that
+    says what can be typed.
     """
-    syllables = "".join(unicodedata.normalize("NFC", word).split())
-    if not syllables or len(syllables) > WRITING.longest:
-        raise ValueError(f"text must be 1 to {WRITING.longest} Hangul syllables, got {len(syllables)} characters")
+    typed = "".join(unicodedata.normalize("NFC", word).split())
+    syllables = typed.rstrip(LONE_LETTERS)
+    if not syllables:
+        raise UnfinishedTextError(f"text must be 1 to {WRITING.longest} whole Hangul syllables, got {typed!r}")
+    if len(syllables) > WRITING.longest:
+        raise ValueError(f"text must be 1 to {WRITING.longest} Hangul syllables, got {len(syllables)}")
     for character in syllables:
         if not FIRST_SYLLABLE <= ord(character) < FIRST_SYLLABLE + NUM_SYLLABLES:
             raise ValueError(f"text must be whole Hangul syllables such as {WRITING.example}, got {character!r}")
     return [letters(s) for s in syllables]
 
 
-WRITING = Writing(longest=12, example="한글", spell=spell, text=lambda labels: compose(*labels[:3]))
+WRITING = Writing(
+    longest=12,
+    example="한글",
+    hint={"en": "Up to 12 Hangul syllables: your name, for instance", "ko": "한글 12자까지: 이름을 써 보세요"},
+    spell=spell,
+    text=lambda labels: compose(*labels[:3]),
+)
 
 
 def never_trained(labels: np.ndarray) -> np.ndarray:
@@ -468,6 +480,7 @@ HANGUL = Dataset(
     held_out=never_trained,
     combined=("initial", "medial", "final"),
     writing=WRITING,
+    defaults={"guidance_scale": 2.5},  # three letters at once ask for a harder pull than one digit
     training={
         "features": {"images": 800_000, "feature_dim": 128, "max_rotation": 4.0, "max_shift": 0.05, "max_zoom": 0.08},
         # the typeface is often left out, so that z (or the noise) learns to be a hand of its own

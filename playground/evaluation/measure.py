@@ -25,7 +25,7 @@ from playground.evaluation.samples import (
     settings_of,
     weights_of,
 )
-from playground.generate import evaluations_per_picture, last
+from playground.generate import evaluations_per_picture, last, usual
 from playground.models import Diffusion, Model
 from playground.recipe import Recipe
 from playground.render import sheet, to_image
@@ -228,7 +228,7 @@ def measure(card: Card, ruler: Ruler, plan: Plan, root: Path, work: Path) -> Met
         card.dataset,
         card.model,
         weights_of(card.facts),
-        settings_of(card.family),
+        settings_of(ruler.dataset, card.family),
         steps=plan.steps if is_diffusion else 1,
         precision=plan.precision if is_diffusion else "float32",
         threads=plan.threads,
@@ -240,7 +240,8 @@ def measure(card: Card, ruler: Ruler, plan: Plan, root: Path, work: Path) -> Met
     metrics = quality(ruler, images, asked if hears_labels else None)
     if hears_labels:
         metrics |= composition(ruler, source, plan, work)
-    recipe = Recipe(card.dataset, card.model, labels=(1,) if hears_labels else (), steps=source.steps)
+    labels = (1,) * len(ruler.dataset.attributes) if hears_labels else ()
+    recipe = replace(usual(ruler.dataset), model=card.model, labels=labels, steps=source.steps)
     if is_diffusion:
         metrics |= {
             "steps": source.steps,

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from playground.generate import latent_spread
+from playground.datasets import Dataset
+from playground.generate import latent_spread, usual
 from playground.models import GAN, VAE, Diffusion
-from playground.recipe import DEFAULT
 from playground.render import to_uint8
 from playground.sampling.noise import draw_noise, seeded_generators, seeded_noise
 from playground.sampling.reverse import build_scheduler, guided, reverse
@@ -76,9 +76,9 @@ SHAPING = {  # the fields of a recipe that pictures depend on beside seed and la
 }
 
 
-def settings_of(family: str) -> tuple[tuple[str, object], ...]:
-    """The app's defaults for a family, so that pictures made with others are not taken for these."""
-    return tuple((name, getattr(DEFAULT, name)) for name in SHAPING[family])
+def settings_of(dataset: Dataset, family: str) -> tuple[tuple[str, object], ...]:
+    """What the app begins with for a family, so that pictures made with other settings are not taken for these."""
+    return tuple((name, getattr(usual(dataset), name)) for name in SHAPING[family])
 
 
 def weights_of(facts: dict[str, object]) -> tuple[tuple[str, str], ...]:
@@ -106,20 +106,20 @@ def predictor(network: Diffusion, precision: Precision) -> Callable[[Tensor, Ten
 @torch.inference_mode()
 def draw_pictures(entry: Entry, labels: Tensor, seeds: Sequence[int], steps: int, precision: Precision) -> Tensor:
     """One picture per seed with the app's default controls; labels [n, attributes] -> [n, channels, size, size]."""
-    network = entry.network
+    network, chosen = entry.network, usual(entry.dataset)
     match network:
         case VAE():
-            z = seeded_noise(seeds, (network.config.latent_dim,)) * DEFAULT.temperature * latent_spread(entry)
+            z = seeded_noise(seeds, (network.config.latent_dim,)) * chosen.temperature * latent_spread(entry)
             return network.decode(z, labels)
         case GAN():
             w = network.generator.map(seeded_noise(seeds, (network.config.latent_dim,)))
-            return network.generator.synthesize(network.truncate(w, DEFAULT.truncation_psi), labels).clamp(-1, 1)
+            return network.generator.synthesize(network.truncate(w, chosen.truncation_psi), labels).clamp(-1, 1)
         case Diffusion():
             generators = seeded_generators(seeds)
             noise = draw_noise(generators, entry.dataset.shape).contiguous(memory_format=torch.channels_last)
-            scheduler = build_scheduler(DEFAULT.sampler, network.noise_schedule)
-            denoise = guided(predictor(network, precision), labels, DEFAULT.guidance_scale)
-            *_, step = reverse(denoise, scheduler, noise, steps, generators, DEFAULT.eta)
+            scheduler = build_scheduler(chosen.sampler, network.noise_schedule)
+            denoise = guided(predictor(network, precision), labels, chosen.guidance_scale)
+            *_, step = reverse(denoise, scheduler, noise, steps, generators, chosen.eta)
             return step.x_next
 
 

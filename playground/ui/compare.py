@@ -12,8 +12,10 @@ from gradio.components import Component
 
 from playground import limits, render
 from playground.comparison import Row, compare, compared_models, sheet, usual_models
+from playground.datasets.base import UnfinishedTextError
+from playground.generate import by_word, num_characters, usual
 from playground.models import VAE
-from playground.recipe import DEFAULT, SAMPLERS, Recipe
+from playground.recipe import SAMPLERS, Recipe
 from playground.sampling.noise import seeded_noise
 from playground.ui import controls, views
 from playground.ui.lanes import JOB, LIVE
@@ -24,11 +26,12 @@ from playground.zoo import Card, Zoo
 
 NAME = "compare"
 FIRST_COUNT, MOST_COUNT = 6, 8
+FIRST_WORDS = 3
 FIRST_SEED = 1
 MOST_STEPS = 250
 PREVIEW_EVERY_S = 0.125
 NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}
-USED = ("labels", "seed", "count", "steps", "sampler", "guidance_scale", "models")  # the fields of a recipe
+USED = ("labels", "text", "seed", "count", "steps", "sampler", "guidance_scale", "models")  # the fields of a recipe
 TEXT = {
     "tab_compare": ("Compare", "비교"),
     "compare_lead": (
@@ -82,6 +85,8 @@ TEXT = {
     "compare_precision": ("Precision", "정밀도"),
     "compare_recall": ("Recall", "재현율"),
     "compare_asked": ("as asked", "조건대로"),
+    "compare_known": ("Whole, as asked", "통째로 조건대로"),
+    "compare_never_trained": ("Never trained on, as asked", "배운 적 없는 것도 조건대로"),
     "compare_unmeasured": ("Quality: not measured yet", "품질: 아직 측정하지 않음"),
     "compare_measured": (
         "Quality measured on {samples} pictures, seen through the feature network “{net}”",
@@ -199,6 +204,9 @@ def quality(page: Page, card: Card) -> list[str]:
         if attribute.name in accuracy:
             term = words.both(attribute_key(page.dataset, attribute.name)) + " " + words.both("compare_asked")
             facts.append(fact(term, percent(accuracy[attribute.name])))
+    for key, shares in (("known", accuracy), ("never_trained", metrics.get("never_trained_accuracy", {}))):
+        if "at_once" in shares:
+            facts.append(fact(words.both(f"compare_{key}"), percent(shares["at_once"])))
     return facts
 
 
@@ -245,12 +253,13 @@ def family_row(page: Page, recipe: Recipe, card: Card, row: Row | None) -> str:
     """One model: what it is, its pictures (empty places before it has begun), what they cost, how good they are."""
     words = page.words
     if row is None:
-        cells = ['<i class="pg-picture"></i>'] * recipe.count
+        shape = f'class="pg-picture pg-word" style="--pg-letters:{num_characters(recipe, page.dataset)}"'
+        cells = [f"<i {shape}></i>"] * recipe.count
     else:
         own = row.recipe if row.frame.is_last else None
         cells = [
             views.picture(render.to_uint8(picture), f"{card.model}, seed {seed}", own)
-            for picture, seed in zip(row.frame.pictures, recipe.seeds, strict=True)
+            for picture, seed in zip(by_word(row.frame, recipe).pictures, recipe.seeds, strict=True)
         ]
     return (
         f'<section class="pg-family pg-{card.family}" data-model="{html.escape(card.model)}">'
@@ -281,12 +290,15 @@ def show(page: Page, recipe: Recipe) -> Iterator[str | None]:
     cards = compared_models(recipe, page.zoo)
     header, waiting = seeds_header(page, recipe), [family_row(page, recipe, card, None) for card in cards]
     finished: list[Row] = []
+    note = views.never_trained(words, page.dataset, recipe)
+    letters = num_characters(recipe, page.dataset)
 
     def view(rows: Sequence[str], extra: str = "") -> str:
         body = "".join([*rows, *waiting[len(rows) :]])
         return views.view(
             views.bar(words, recipe, None, extra=extra),
-            f'<div class="pg-compare" style="--pg-columns:{recipe.count}">{header}{body}</div>',
+            note,
+            f'<div class="pg-compare" style="--pg-columns:{recipe.count};--pg-letters:{letters}">{header}{body}</div>',
         )
 
     done: list[str] = []
@@ -342,7 +354,7 @@ def diffusion_controls(page: Page) -> dict[str, Component]:
     steps = gr.Slider(
         1,
         MOST_STEPS,
-        DEFAULT.steps,
+        usual(page.dataset).steps,
         step=1,
         precision=0,
         label=words.label("steps"),
@@ -351,7 +363,7 @@ def diffusion_controls(page: Page) -> dict[str, Component]:
     )
     sampler = gr.Dropdown(
         [(words.label(f"sampler_{name}"), name) for name in SAMPLERS],
-        value=DEFAULT.sampler,
+        value=usual(page.dataset).sampler,
         label=words.label("sampler"),
         info=words.label("sampler_info"),
         elem_id=controls.elem(NAME, "sampler"),
@@ -359,7 +371,7 @@ def diffusion_controls(page: Page) -> dict[str, Component]:
     guidance = gr.Slider(
         0,
         limits.MAX_GUIDANCE,
-        DEFAULT.guidance_scale,
+        usual(page.dataset).guidance_scale,
         step=0.05,
         label=words.label("guidance_scale"),
         info=words.label("guidance_scale_info"),
@@ -375,7 +387,8 @@ def build(page: Page) -> Tab:
         with gr.Column(scale=2, min_width=320, elem_classes="pg-controls"):
             labels = controls.label_pickers(page, NAME)
             seed = controls.seed_row(page, NAME, "seed", FIRST_SEED)
-            count = controls.count_slider(page, NAME, FIRST_COUNT, MOST_COUNT)
+            first_count = FIRST_COUNT if page.dataset.writing is None else FIRST_WORDS
+            count = controls.count_slider(page, NAME, first_count, MOST_COUNT)
             models = model_boxes(page)
             with gr.Column(visible=bool(page.zoo.cards(page.dataset.name, "diffusion"))):
                 steered = diffusion_controls(page)
@@ -388,6 +401,8 @@ def build(page: Page) -> Tab:
     def ask(values: dict[Component, object], request: gr.Request) -> object:
         try:
             wishes.want(request.session_hash, only(recipe_from(page, chosen, values, task="compare"), *USED))
+        except UnfinishedTextError:
+            return gr.skip()
         except ValueError as refusal:
             wishes.want(request.session_hash, None)
             return views.refusal(words, str(refusal))

@@ -9,9 +9,9 @@ from gradio.components import Component
 
 from playground import limits
 from playground.datasets import Attribute
-from playground.recipe import DEFAULT
+from playground.generate import usual
 from playground.ui.page import Page, static
-from playground.ui.text import attribute_key, value_key
+from playground.ui.text import attribute_key, hint_key, value_key
 
 MOST_RADIO_VALUES = 12
 MOST_NARROW_VALUES = 5  # buttons that fit into half a row
@@ -40,13 +40,34 @@ def model_picker(page: Page, tab: str, family: str, first: str | None = None) ->
 
 
 def label_pickers(page: Page, tab: str) -> dict[str, Component]:
-    """One picker an attribute, "any" first: buttons for a few values, a list for many; two in a row where they fit."""
-    controls = {}
-    for row in picker_rows(page.dataset.attributes):
+    """One picker an attribute, "any" first: buttons for a few values, a list for many; two in a row where they fit.
+
+    For a data set of characters a box for a word stands in the place of the attributes that a word says.
+    """
+    controls, said = text_box(page, tab), 0
+    if controls:
+        said = len(page.dataset.writing.spell(page.dataset.writing.example)[0])
+    for row in picker_rows(page.dataset.attributes[said:]):
         with gr.Row():
-            for index in row:
+            for index in (said + place for place in row):
                 controls[f"labels.{index}"] = label_picker(page, tab, index)
     return controls
+
+
+def text_box(page: Page, tab: str) -> dict[str, Component]:
+    """Where a word is typed; nothing for a data set whose pictures are no characters."""
+    writing = page.dataset.writing
+    if writing is None:
+        return {}
+    box = gr.Textbox(
+        writing.example,
+        label=page.words.label("text"),
+        info=page.words.label(hint_key(page.dataset)),
+        max_length=limits.MAX_TEXT_CHARACTERS,
+        elem_id=elem(tab, "text"),
+        elem_classes="pg-text",
+    )
+    return {"text": box}
 
 
 def picker_rows(attributes: Sequence[Attribute]) -> Iterator[list[int]]:
@@ -129,7 +150,7 @@ def plain_slider(page: Page, tab: str, field: str, low: float, high: float, step
     slider = gr.Slider(
         low,
         high,
-        getattr(DEFAULT, field),
+        getattr(usual(page.dataset), field),
         step=step,
         label=page.words.label(field),
         info=page.words.label(f"{field}_info"),

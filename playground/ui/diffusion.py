@@ -13,7 +13,8 @@ from gradio.components import Component
 from torch import Tensor
 
 from playground import limits, render
-from playground.generate import Frame, check, evaluations_per_picture, generate
+from playground.datasets.base import UnfinishedTextError
+from playground.generate import Frame, by_word, check, evaluations_per_picture, generate, num_characters, usual
 from playground.recipe import DEFAULT, SAMPLERS, Recipe
 from playground.sampling.reverse import STOCHASTIC, Step
 from playground.ui import controls, views
@@ -149,7 +150,9 @@ class Replay:
         most = REPLAY_VALUES // (len(PANELS) * first.x0[0].numel())  # columns, all pictures together
         chosen = render.evenly_chosen(first.total, min(limits.MAX_SCRUB_FRAMES, most))
         num_pictures = max(1, min(len(first.x0), MOST_REPLAYED, most // len(chosen)))
-        return cls(num_pictures, first.total, frozenset(chosen), first.x_t[:MOST_REPLAYED].clone())
+        return cls(
+            num_pictures, first.total, frozenset(chosen), first.x_t[:MOST_REPLAYED, ..., : first.x_t.shape[-2]].clone()
+        )
 
     def add(self, step: Step, is_end: bool) -> None:
         """Keep the step if it is a chosen one, or the last that there will be."""
@@ -166,7 +169,7 @@ def show(page: Page, wishes: Wishes, visitor: str) -> Iterator[tuple[str, str]]:
         return
     last_shown, replay = 0.0, None
     with closing(generate(wish.recipe, page.zoo)) as frames:
-        for frame in frames:
+        for frame in (by_word(made, wish.recipe) for made in frames):
             replay = replay or Replay.of(frame.step)
             is_end = frame.is_last or wish.is_stopped
             replay.add(frame.step, is_end)
@@ -233,7 +236,7 @@ def gallery(page: Page, recipe: Recipe, frame: Frame) -> str:
         figures.append(
             views.figure(views.picture(pixels, f"picture {k + 1}", recipe if frame.is_last else None), caption)
         )
-    return views.grid(figures)
+    return views.grid(figures, views.columns_for(len(figures), frame.pictures))
 
 
 def result(page: Page, recipe: Recipe, frame: Frame, replay: Replay) -> str:
@@ -243,10 +246,12 @@ def result(page: Page, recipe: Recipe, frame: Frame, replay: Replay) -> str:
     note = f'<p class="pg-note">{words.both("diffusion_scale")}</p>'
     if recipe.task == "walk" and frame.is_last:
         return views.view(making, views.walk_view(words, recipe, frame.pictures, facts(words, frame)), note)
-    saved = render.sheet(frame.pictures, views.columns_for(len(frame.pictures))) if frame.is_last else None
+    columns = views.columns_for(len(frame.pictures), frame.pictures)
+    saved = render.sheet(frame.pictures, columns) if frame.is_last else None
     return views.view(
         making,
         gallery(page, recipe, frame),
+        views.never_trained(words, page.dataset, recipe),
         views.bar(words, recipe, saved, facts(words, frame)),
         views.noise_strip(words, recipe.seeds, replay.noise) if recipe.task == "sample" else "",
         note,
@@ -260,7 +265,9 @@ def scrubber(words: Words, recipe: Recipe, replay: Replay) -> str:
     for panel, alt in enumerate(PANELS.values()):
         rows = [[step[panel, k] for step in replay.cells] for k in range(replay.num_pictures)]
         uri = render.data_uri(render.to_png(render.trajectory_sprite(rows)))
-        cells.append(f'<div class="pg-cell" role="img" aria-label="{alt}" style="background-image:url({uri})"></div>')
+        letters = rows[0][0].shape[-1] / rows[0][0].shape[-2]
+        style = f"--pg-letters:{letters:g};background-image:url({uri})"
+        cells.append(f'<div class="pg-cell" role="img" aria-label="{alt}" style="{style}"></div>')
     numbers, times = (",".join(f"{value:.0f}" for value in values) for values in (replay.numbers, replay.times))
     place = f"--columns:{last + 1};--rows:{replay.num_pictures};--column:{last};--row:0"
     row = scrub_row(words, last, last, replay.numbers[-1], replay.total, replay.times[-1])
@@ -283,24 +290,37 @@ def chooser(words: Words, recipe: Recipe, replay: Replay, disabled: str = "") ->
     return f'<div class="pg-bar pg-pick"><span>{said}</span>{"".join(buttons)}</div>'
 
 
+def num_pictures(page: Page, recipe: Recipe) -> int:
+    """Pictures in all, every character of a word counted; a text that cannot be written counts as one."""
+    try:
+        return recipe.count * num_characters(recipe, page.dataset)
+    except ValueError:
+        return recipe.count
+
+
 def cost(page: Page, recipe: Recipe) -> str:
     """What the recipe asks of the network, beside the most that a visitor may ask, before it is asked."""
     each = evaluations_per_picture(recipe)
-    total, most = each * recipe.count, limits.MAX_NETWORK_EVALUATIONS
+    num = num_pictures(page, recipe)
+    total, most = each * num, limits.MAX_NETWORK_EVALUATIONS
     share = min(100, 100 * total / most)
     over = " pg-over" if total > most else ""
-    said = page.words.both("diffusion_cost", each=each, count=recipe.count, total=total, most=most)
-    idle = recipe.guidance_scale not in (1, DEFAULT.guidance_scale) and not any(recipe.labels)
+    said = page.words.both("diffusion_cost", each=each, count=num, total=total, most=most)
+    idle = (
+        recipe.guidance_scale not in (1, usual(page.dataset).guidance_scale)
+        and not any(recipe.labels)
+        and not recipe.text
+    )
     return f'<p class="pg-note">{said}</p><div class="pg-budget{over}"><i style="width:{share:.1f}%"></i></div>' + (
         f'<p class="pg-note">{page.words.both("guidance_idle")}</p>' if idle else ""
     )
 
 
-def advice(words: Words, recipe: Recipe) -> str:
+def advice(page: Page, recipe: Recipe) -> str:
     """What to do about a recipe that was refused, where it asks for too much work."""
-    if evaluations_per_picture(recipe) * recipe.count <= limits.MAX_NETWORK_EVALUATIONS:
+    if evaluations_per_picture(recipe) * num_pictures(page, recipe) <= limits.MAX_NETWORK_EVALUATIONS:
         return ""
-    return status(words.both("diffusion_too_much"))
+    return status(page.words.both("diffusion_too_much"))
 
 
 def shows(recipe: Recipe, zoo: Zoo) -> bool:
@@ -320,13 +340,13 @@ def sampler_picker(page: Page) -> tuple[dict[str, Component], gr.HTML]:
     words = page.words
     picker = gr.Radio(
         [(words.label(f"sampler_{name}"), name) for name in SAMPLERS],
-        value=DEFAULT.sampler,
+        value=usual(page.dataset).sampler,
         label=words.label("sampler"),
         info=words.label("sampler_info"),
         elem_id=controls.elem(NAME, "sampler"),
     )
     return {"sampler": picker}, gr.HTML(
-        sampler_note(words, DEFAULT.sampler), elem_id=controls.elem(NAME, "sampler.note")
+        sampler_note(words, usual(page.dataset).sampler), elem_id=controls.elem(NAME, "sampler.note")
     )
 
 
@@ -335,7 +355,7 @@ def steps_slider(page: Page) -> dict[str, Component]:
     slider = gr.Slider(
         1,
         limits.MAX_STEPS,
-        DEFAULT.steps,
+        usual(page.dataset).steps,
         step=1,
         precision=0,
         label=page.words.label("steps"),
@@ -365,11 +385,13 @@ def ask(
     try:
         recipe = choose()
         check(recipe, page.zoo)
+    except UnfinishedTextError:
+        return gr.skip(), gr.skip()
     except ValueError as why:
         wishes.want(visitor, None)
         if recipe is None:
             return views.refusal(page.words, str(why)), gr.skip()
-        return views.refusal(page.words, str(why)) + advice(page.words, recipe), cost(page, recipe)
+        return views.refusal(page.words, str(why)) + advice(page, recipe), cost(page, recipe)
     if not wishes.want(visitor, recipe, again):
         return gr.skip(), cost(page, recipe)
     return status(page.words.both("diffusion_waiting"), "pg-waiting"), cost(page, recipe)

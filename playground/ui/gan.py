@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import gradio as gr
 from gradio.components import Component
 
 from playground import limits, render
-from playground.generate import Frame, last
+from playground.generate import Frame, by_word, last
 from playground.recipe import Recipe
 from playground.ui import controls, views
 from playground.ui.lanes import LIVE
-from playground.ui.page import Page, Tab, answered, hidden_unless, on_any, only, recipe_from
+from playground.ui.page import Page, Tab, answered, first_character, hidden_unless, on_any, only, recipe_from
 from playground.zoo import Zoo
 
 NAME = "gan"
 NUM_DIRECTIONS = 6
 USED = {  # the fields of a recipe that each task uses
-    "sample": ("labels", "seed", "count", "truncation_psi", "shifts"),
-    "walk": ("labels", "seed", "seed_to", "count", "truncation_psi", "shifts"),
-    "judge": ("labels", "picture", "drawing"),
+    "sample": ("labels", "text", "seed", "count", "truncation_psi", "shifts"),
+    "walk": ("labels", "text", "seed", "seed_to", "count", "truncation_psi", "shifts"),
+    "judge": ("labels", "text", "picture", "drawing"),
 }
 TEXT = {
     "tab_gan": ("GAN", "GAN"),
@@ -80,7 +81,7 @@ def verdict(page: Page, chance: float) -> str:
 
 def show(page: Page, recipe: Recipe) -> str:
     """The recipe's pictures, each with its verdict."""
-    frame = last(recipe, page.zoo)
+    frame = by_word(last(recipe, page.zoo), recipe)
     facts = [views.took(page.words, frame.seconds), page.words.both("evaluations", n=frame.network_evaluations)]
     if recipe.task == "walk":
         return views.walk_view(page.words, recipe, frame.pictures, facts)
@@ -89,11 +90,13 @@ def show(page: Page, recipe: Recipe) -> str:
         image = views.picture(render.to_uint8(frame.pictures[k]), f"picture {k + 1}", recipe)
         named = page.words.both("seed_caption", seed=recipe.seeds[k]) + "<br>" if recipe.task == "sample" else ""
         figures.append(views.figure(image, named + verdict(page, chance)))
-    sheet = render.sheet(frame.pictures, views.columns_for(len(frame.pictures)))
+    columns = views.columns_for(len(frame.pictures), frame.pictures)
+    sheet = render.sheet(frame.pictures, columns)
     return views.view(
         views.bar(page.words, recipe, sheet, facts),
         noise(page, recipe, frame),
-        views.grid(figures),
+        views.grid(figures, columns),
+        views.never_trained(page.words, page.dataset, recipe),
         f'<p class="pg-note">{page.words.both("verdict_note")}</p>',
     )
 
@@ -141,6 +144,9 @@ def build(page: Page) -> Tab:
     def draw(values: dict[Component, object]) -> object:
         def work() -> str:
             recipe = recipe_from(page, chosen, values)
+            if recipe.task == "judge":
+                text = first_character(page, recipe.text) if recipe.drawing else ""
+                recipe = replace(recipe, text=text)
             return show(page, only(recipe, *USED[recipe.task]))
 
         return answered(page, work)

@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.components import Component
 
 from playground.datasets import Dataset
+from playground.datasets.base import UnfinishedTextError
 from playground.recipe import Recipe
 from playground.ui import views
 from playground.ui.lanes import LiveGate
@@ -57,14 +58,22 @@ def recipe_from(
     chosen: dict[str, object] = {}
     for name, component in controls.items():
         whole, _, index = name.partition(".")
-        if index:
-            chosen.setdefault(whole, []).append(values[component])
+        if index:  # places without a control of their own (a text says them) stay 0
+            numbers = chosen.setdefault(whole, [])
+            numbers += [0] * (int(index) - len(numbers)) + [values[component]]
         else:
             chosen[name] = values[component]
+    if "text" in chosen:
+        page.dataset.writing.spell(chosen["text"])  # an empty box or half a syllable is not a wish yet
     for name in ("labels", "shifts"):  # what ends in "any" or in unmoved sliders says nothing
         while chosen.get(name) and chosen[name][-1] == 0:
             chosen[name].pop()
     return Recipe(**{"dataset": page.dataset.name, **chosen, **fixed})
+
+
+def first_character(page: Page, text: str) -> str:
+    """What a drawing is taken for: the first character of the word in the box."""
+    return page.dataset.writing.text(page.dataset.writing.spell(text)[0]) if text else ""
 
 
 def only(recipe: Recipe, *names: str) -> Recipe:
@@ -92,6 +101,8 @@ def answered(page: Page, work: Callable[[], str]) -> object:
     """The view that `work` makes in the live lane; a visitor's mistake or our fault becomes a sentence in its place."""
     try:
         return page.gate.run(work)
+    except UnfinishedTextError:
+        return gr.skip()
     except ValueError as refusal:
         return views.refusal(page.words, str(refusal))
     except Exception:

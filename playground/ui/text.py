@@ -22,6 +22,11 @@ COMMON: Table = {
     "model": ("Model", "모델"),
     "model_info": ("Which trained network draws", "어느 학습된 신경망으로 그릴지"),
     "any": ("any", "아무거나"),
+    "text": ("Write a word", "글자 쓰기"),
+    "never_trained": (
+        "No network has ever seen {characters} as a whole: it is put together from letters learned elsewhere.",
+        "{characters}: 어떤 신경망도 이 글자를 통째로 본 적이 없습니다. 다른 글자에서 배운 자모를 모아 씁니다.",
+    ),
     "seed": ("Seed", "시드"),
     "seed_info": (
         "The number that decides the noise: same seed, same picture",
@@ -93,6 +98,8 @@ COMMON: Table = {
 def attribute_table(dataset: Dataset) -> Table:
     """The words of a data set's declaration, under the keys of `title_key`, `attribute_key` and `value_key`."""
     table = {title_key(dataset): (dataset.title["en"], dataset.title["ko"])}
+    if dataset.writing is not None:
+        table[hint_key(dataset)] = (dataset.writing.hint["en"], dataset.writing.hint["ko"])
     for attribute in dataset.attributes:
         table[attribute_key(dataset, attribute.name)] = (attribute.title["en"], attribute.title["ko"])
         for k, value in enumerate(attribute.values, 1):
@@ -102,6 +109,10 @@ def attribute_table(dataset: Dataset) -> Table:
 
 def title_key(dataset: Dataset) -> str:
     return f"{dataset.name}_title"
+
+
+def hint_key(dataset: Dataset) -> str:
+    return f"{dataset.name}__hint"
 
 
 def attribute_key(dataset: Dataset, attribute: str) -> str:

@@ -14,20 +14,30 @@ from gradio.components import Component
 from torch import Tensor
 
 from playground import limits, render
-from playground.generate import Encoding, Frame, last
+from playground.generate import Encoding, Frame, by_word, last
 from playground.recipe import Recipe
 from playground.ui import controls, views
 from playground.ui.lanes import LIVE
-from playground.ui.page import Page, Tab, answered, hidden_unless, on_any, only, recipe_from, static
+from playground.ui.page import (
+    Page,
+    Tab,
+    answered,
+    first_character,
+    hidden_unless,
+    on_any,
+    only,
+    recipe_from,
+    static,
+)
 from playground.zoo import Zoo
 
 NAME = "vae"
 NUM_SLIDERS = 8
 NUM_CODES = 1000
 USED = {  # the fields of a recipe that each task uses
-    "sample": ("labels", "seed", "count", "temperature", "shifts"),
-    "walk": ("labels", "seed", "seed_to", "count", "temperature", "shifts"),
-    "encode": ("labels", "seed", "count", "temperature", "picture", "drawing"),
+    "sample": ("labels", "text", "seed", "count", "temperature", "shifts"),
+    "walk": ("labels", "text", "seed", "seed_to", "count", "temperature", "shifts"),
+    "encode": ("labels", "text", "seed", "count", "temperature", "picture", "drawing"),
     "map": ("point",),
 }
 TEXT = {
@@ -162,7 +172,7 @@ def show(page: Page, recipe: Recipe) -> str:
     """The recipe's view: samples, a place on the map, a walk, or an encoding."""
     if recipe.task == "map" and not recipe.point:
         recipe = replace(recipe, point=(0.0, 0.0))
-    frame = last(recipe, page.zoo)
+    frame = by_word(last(recipe, page.zoo), recipe)
     facts = [views.took(page.words, frame.seconds), page.words.both("evaluations", n=frame.network_evaluations)]
     if recipe.task == "walk":
         return views.walk_view(page.words, recipe, frame.pictures, facts)
@@ -177,10 +187,12 @@ def show(page: Page, recipe: Recipe) -> str:
         )
         for k, picture in enumerate(frame.pictures)
     ]
+    columns = views.columns_for(len(figures), frame.pictures)
     return views.view(
-        views.bar(page.words, recipe, render.sheet(frame.pictures, views.columns_for(len(figures))), facts),
+        views.bar(page.words, recipe, render.sheet(frame.pictures, columns), facts),
         views.noise_strip(page.words, recipe.seeds, frame.z),
-        views.grid(figures),
+        views.grid(figures, columns),
+        views.never_trained(page.words, page.dataset, recipe),
         *notes(page, recipe),
     )
 
@@ -316,8 +328,11 @@ def build(page: Page) -> Tab:
 def suited(page: Page, chosen: Mapping[str, Component], values: Mapping[Component, object]) -> Recipe:
     """The controls' recipe with what its task uses."""
     recipe = recipe_from(page, chosen, values)
-    labels = recipe.labels if is_told(page, recipe.model) else ()
+    told = is_told(page, recipe.model)
+    labels, text = (recipe.labels, recipe.text) if told else ((), "")
+    if recipe.task == "encode":
+        text = first_character(page, text) if recipe.drawing else ""
     recipe = replace(
-        recipe, labels=labels, shifts=recipe.shifts[: page.zoo.open(recipe.dataset, recipe.model).num_shifts]
+        recipe, labels=labels, text=text, shifts=recipe.shifts[: page.zoo.open(recipe.dataset, recipe.model).num_shifts]
     )
     return only(recipe, *USED[recipe.task])

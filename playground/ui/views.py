@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from playground import render
+from playground.datasets import Dataset
 from playground.recipe import Recipe, to_query
 from playground.ui.text import Words
 
@@ -18,7 +19,25 @@ SAVED_FACTOR = 8  # a saved picture is this many times larger than the network's
 def picture(pixels: np.ndarray, alt: str, recipe: Recipe | None = None, classes: str = "pg-picture") -> str:
     """uint8 [h, w, channels] as an <img> at its own size; the page enlarges it."""
     uri = render.data_uri(render.to_png(pixels, recipe))
-    return f'<img class="{classes}" src="{uri}" alt="{html.escape(alt)}" draggable="false">'
+    return f'<img {shape_of(pixels, classes)} src="{uri}" alt="{html.escape(alt)}" draggable="false">'
+
+
+def shape_of(pixels: np.ndarray, classes: str = "pg-picture") -> str:
+    """The class and style of a picture's element: a word is as many times wider than high as it has characters."""
+    height, width = pixels.shape[:2]
+    if height == width:
+        return f'class="{classes}"'
+    return f'class="{classes} pg-word" style="--pg-letters:{width / height:g}"'
+
+
+def never_trained(words: Words, dataset: Dataset, recipe: Recipe) -> str:
+    """What must be said of characters of the recipe's text that no training picture shows; else nothing."""
+    if not recipe.text:
+        return ""
+    rows = dataset.writing.spell(recipe.text)
+    labels = np.array([[*row, *[0] * (len(dataset.attributes) - len(row))] for row in rows])
+    new = dict.fromkeys(dataset.writing.text(rows[k]) for k in np.flatnonzero(dataset.never_trained(labels)))
+    return f'<p class="pg-note">{words.both("never_trained", characters=" ".join(new))}</p>' if new else ""
 
 
 def figure(image: str, caption: str) -> str:
@@ -57,13 +76,14 @@ def bar(words: Words, recipe: Recipe, saved: np.ndarray | None, facts: Sequence[
     return f'<div class="pg-bar">{"".join(parts)}</div>'
 
 
-def columns_for(n: int) -> int:
-    """How many pictures stand side by side on a wide page."""
-    return n if n <= 4 else 4
+def columns_for(n: int, pictures: Tensor | None = None, most: int = 4) -> int:
+    """How many pictures [n, channels, h, w] stand side by side on a wide page: fewer when they are wide."""
+    letters = 1 if pictures is None else pictures.shape[-1] // pictures.shape[-2]
+    return min(n, most if letters == 1 else max(1, 8 // letters))
 
 
-def grid(figures: Sequence[str]) -> str:
-    return f'<div class="pg-grid" style="--pg-columns:{columns_for(len(figures))}">{"".join(figures)}</div>'
+def grid(figures: Sequence[str], columns: int | None = None) -> str:
+    return f'<div class="pg-grid" style="--pg-columns:{columns or columns_for(len(figures))}">{"".join(figures)}</div>'
 
 
 def noise_strip(words: Words, seeds: Sequence[int], noise: Tensor, most: int = 4) -> str:
@@ -80,9 +100,10 @@ def walk_view(words: Words, recipe: Recipe, pictures: Tensor, facts: Sequence[st
     film = render.animation(pictures)
     cells = [picture(render.to_uint8(p), f"step {k + 1} of {len(pictures)}", recipe) for k, p in enumerate(pictures)]
     extra = save_link(words, "download_walk", film, file_name(recipe, "webp"), "image/webp")
-    film_image = f'<img class="pg-picture pg-film" src="{render.data_uri(film, "image/webp")}" alt="walk">'
+    shape = shape_of(render.to_uint8(pictures[0]), "pg-picture pg-film")
+    film_image = f'<img {shape} src="{render.data_uri(film, "image/webp")}" alt="walk">'
     return view(
-        bar(words, recipe, render.sheet(pictures, len(pictures)), facts, extra),
+        bar(words, recipe, render.sheet(pictures, columns_for(len(pictures), pictures, len(pictures))), facts, extra),
         film_image,
         f'<div class="pg-strip">{"".join(cells)}</div>',
         f'<p class="pg-note">{words.both("walk_caption")}</p>',
