@@ -85,6 +85,18 @@ def labels_for(recipe: Recipe, entry: Entry, count: int) -> Tensor:
     return torch.tensor(rows).repeat(count, 1)
 
 
+def as_text(recipe: Recipe, dataset: Dataset) -> Recipe:
+    """The recipe with its leading labels as a text, where they say a whole character; else the recipe as it is."""
+    writing = dataset.writing
+    if writing is None or recipe.text:
+        return recipe
+    num = len(writing.spell(writing.example)[0])
+    leading, rest = recipe.labels[:num], recipe.labels[num:]
+    if len(leading) < num or 0 in leading or any(map(int.__gt__, leading, dataset.cardinalities)):
+        return recipe
+    return replace(recipe, text=writing.text(leading), labels=(0,) * num * any(rest) + rest * any(rest))
+
+
 def num_characters(recipe: Recipe, dataset: Dataset) -> int:
     """How many pictures are made from each noise: the length of the recipe's text, or 1."""
     return len(spelled(recipe, dataset))

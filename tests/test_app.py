@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from playground.app import build
-from playground.datasets import DATASETS
-from playground.generate import last
+from playground.datasets import DATASETS, Dataset
+from playground.generate import as_text, by_word, last
 from playground.recipe import Recipe, from_query, to_query
 from playground.render import to_png, to_uint8
 from playground.ui.controls import picker_rows
@@ -42,6 +42,12 @@ def open_wide(wide_server: str, chromium: Browser) -> Iterator[Visit]:
         yield visit
 
 
+def picked(dataset: Dataset) -> range:
+    """The attributes that have a picker: a text says the others."""
+    said = 0 if dataset.writing is None else len(dataset.writing.spell(dataset.writing.example)[0])
+    return range(said, len(dataset.attributes))
+
+
 def config_of(page: str) -> dict:
     """What a page tells gradio's script about itself."""
     return json.loads(re.search(r"window\.gradio_config = (\{.*?\});</script>", page, re.DOTALL).group(1))
@@ -59,8 +65,9 @@ def test_every_data_set_has_a_page_with_a_tab_for_every_family(wide_server: str)
     for ids, dataset in ((home, FIRST), (other, SECOND)):
         assert {"tab-vae", "tab-gan", "tab-diffusion", "tab-compare"} <= ids
         for tab in ("vae", "gan", "diffusion", "compare"):
-            pickers = {name for name in ids if name.startswith(f"{tab}-labels-")}
-            assert pickers == {f"{tab}-labels-{k}" for k in range(len(dataset.attributes))}
+            pickers = {name for name in ids if name.startswith((f"{tab}-labels-", f"{tab}-text"))}
+            boxes = {f"{tab}-text"} if dataset.writing else set()
+            assert pickers == boxes | {f"{tab}-labels-{k}" for k in picked(dataset)}
 
 
 def test_a_second_data_set_hardly_weighs_on_the_first_page(wide_server: str, wide_zoo: Zoo, tmp_path: Path) -> None:
@@ -162,7 +169,7 @@ def gallery(page: Page, tab: str) -> list[bytes]:
 
 
 def expected_pngs(recipe: Recipe, zoo: Zoo) -> list[bytes]:
-    return [to_png(to_uint8(picture), recipe) for picture in last(recipe, zoo).pictures]
+    return [to_png(to_uint8(picture), recipe) for picture in by_word(last(recipe, zoo), recipe).pictures]
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
@@ -173,14 +180,16 @@ def test_every_tab_works_on_the_second_data_set(open_wide: Visit, wide_zoo: Zoo,
     if tab != "vae":
         open_tab(page, tab)
     expect(page.locator(f"#{tab}-view a.pg-save")).to_be_visible()
-    labels = tuple(attribute.num_values for attribute in SECOND.attributes)
-    for k, attribute in enumerate(SECOND.attributes):
-        choose_from_list(page, f"{tab}-labels-{k}", attribute.values[-1]["en"])
+    labels = [0] * len(SECOND.attributes)
+    page.locator(f"#{tab}-text textarea").fill("견한")
+    for k in picked(SECOND):
+        labels[k] = SECOND.attributes[k].num_values
+        choose_from_list(page, f"{tab}-labels-{k}", SECOND.attributes[k].values[-1]["en"])
     said = f"labels={','.join(map(str, labels))}&"
     expect(page.locator(f"#{tab}-view [data-query*='{said}']")).to_be_visible()
     expect(page.locator(f"#{tab}-view a.pg-save")).to_be_visible()
     recipe = shown_recipe(page, tab)
-    assert (recipe.dataset, recipe.labels) == (SECOND.name, labels)
+    assert (recipe.dataset, recipe.labels, recipe.text) == (SECOND.name, tuple(labels), "견한")
     if tab != "compare":
         assert gallery(page, tab) == expected_pngs(recipe, wide_zoo)
     else:
@@ -192,16 +201,19 @@ def test_every_tab_works_on_the_second_data_set(open_wide: Visit, wide_zoo: Zoo,
 def test_a_link_of_the_second_data_set_restores_every_control(open_wide: Visit, wide_zoo: Zoo, tab: str) -> None:
     model = {"diffusion": "ddpm", "compare": "vae"}.get(tab, tab)
     task = "compare" if tab == "compare" else "sample"
-    wanted = Recipe(SECOND.name, model, task, labels=(2, 0, 5), seed=41, count=2, steps=3)
+    wanted = Recipe(SECOND.name, model, task, labels=(2, 9, 5, 3), seed=41, count=2, steps=3)
     page = open_wide(query=to_query(wanted))
     expect(page).to_have_url(re.compile(rf"/{SECOND.name}\?.*seed=41"))
     expect(page.locator(f"#tab-{tab}")).to_be_visible()
     expect(page.locator(f"#{tab}-view [data-query*='seed=41&count=2']")).to_be_visible()
     expect(page.locator(f"#{tab}-view a.pg-save")).to_be_visible()
     shown = shown_recipe(page, tab)
-    assert (shown.dataset, shown.labels, shown.seed, shown.count) == (SECOND.name, (2, 0, 5), 41, 2)
-    for k, label in enumerate((2, 0, 5, 0)):
-        said = SECOND.attributes[k].values[label - 1]["en"] if label else "any"
+    assert (shown.dataset, shown.seed, shown.count) == (SECOND.name, 41, 2)
+    assert (shown.text, shown.labels) == (SECOND.writing.text((2, 9, 5)), (0, 0, 0, 3))
+    assert (shown.text, shown.labels) == (as_text(wanted, SECOND).text, as_text(wanted, SECOND).labels)
+    expect(page.locator(f"#{tab}-text textarea")).to_have_value(shown.text)
+    for k in picked(SECOND):
+        said = SECOND.attributes[k].values[wanted.labels[k] - 1]["en"]
         expect(page.locator(f"#{tab}-labels-{k} input")).to_have_value(said)
     if tab != "compare":
         assert gallery(page, tab) == expected_pngs(shown, wide_zoo)

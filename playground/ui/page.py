@@ -63,8 +63,8 @@ def recipe_from(
             numbers += [0] * (int(index) - len(numbers)) + [values[component]]
         else:
             chosen[name] = values[component]
-    if "text" in chosen:
-        page.dataset.writing.spell(chosen["text"])  # an empty box or half a syllable is not a wish yet
+    if str(chosen.get("text", "")).strip():
+        page.dataset.writing.spell(chosen["text"])  # half a character is not a wish yet; an empty box leaves all open
     for name in ("labels", "shifts"):  # what ends in "any" or in unmoved sliders says nothing
         while chosen.get(name) and chosen[name][-1] == 0:
             chosen[name].pop()

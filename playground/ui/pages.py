@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from playground import limits
 from playground.datasets import Dataset
+from playground.generate import as_text
 from playground.recipe import from_query
 from playground.ui.page import Page, Tab, updates_for
 from playground.ui.text import Words, title_key
@@ -88,4 +89,4 @@ def restored(
     except ValueError as refusal:
         sentence = f'<p class="pg-error" role="alert">{page.words.both("link_refused", why=refusal)}</p>'
         return {notice: gr.update(value=sentence, visible=True)}
-    return {selector: gr.Tabs(selected=tab.name), **updates_for(tab.controls, recipe)}
+    return {selector: gr.Tabs(selected=tab.name), **updates_for(tab.controls, as_text(recipe, page.dataset))}
