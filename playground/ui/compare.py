@@ -383,6 +383,8 @@ def diffusion_controls(page: Page) -> dict[str, Component]:
 def build(page: Page) -> Tab:
     words = page.words
     gr.HTML(f'<p class="pg-lead">{words.both("compare_lead")}</p>')
+    with gr.Row(elem_classes="pg-choices"):
+        text = controls.text_box(page, NAME)
     with gr.Row(elem_classes="pg-tab"):
         with gr.Column(scale=2, min_width=320, elem_classes="pg-controls"):
             labels = controls.label_pickers(page, NAME)
@@ -395,7 +397,7 @@ def build(page: Page) -> Tab:
         with gr.Column(scale=4, min_width=320, elem_classes="pg-result"):
             view = gr.HTML(elem_id=f"{NAME}-view")
     gr.HTML(f'<div class="pg-glossary">{glossary(page)}</div>')
-    chosen: Mapping[str, Component] = {**labels, **seed, **count, **models, **steered}
+    chosen: Mapping[str, Component] = {**text, **labels, **seed, **count, **models, **steered}
     wishes = Wishes()
 
     def ask(values: dict[Component, object], request: gr.Request) -> object:

@@ -42,11 +42,10 @@ def model_picker(page: Page, tab: str, family: str, first: str | None = None) ->
 def label_pickers(page: Page, tab: str) -> dict[str, Component]:
     """One picker an attribute, "any" first: buttons for a few values, a list for many; two in a row where they fit.
 
-    For a data set of characters a box for a word stands in the place of the attributes that a word says.
+    For a data set of characters the box for a word takes the place of the attributes that a word says.
     """
-    controls, said = text_box(page, tab), 0
-    if controls:
-        said = len(page.dataset.writing.spell(page.dataset.writing.example)[0])
+    controls, writing = {}, page.dataset.writing
+    said = 0 if writing is None else len(writing.spell(writing.example)[0])
     for row in picker_rows(page.dataset.attributes[said:]):
         with gr.Row():
             for index in (said + place for place in row):

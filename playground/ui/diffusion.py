@@ -405,6 +405,7 @@ def build(page: Page) -> Tab:
             task = controls.task_picker(page, NAME, ("sample", "walk"))
             model = controls.model_picker(page, NAME, "diffusion")
         with gr.Column(scale=2, min_width=320):
+            text = controls.text_box(page, NAME)
             labels = controls.label_pickers(page, NAME)
     with gr.Row(elem_classes="pg-tab"):
         with gr.Column(scale=2, min_width=320, elem_classes="pg-controls"):
@@ -425,7 +426,7 @@ def build(page: Page) -> Tab:
             state = gr.HTML(elem_id=f"{NAME}-status")
             view = gr.HTML(elem_id=f"{NAME}-view")
     chosen: Mapping[str, Component] = {
-        **task, **model, **labels, **seed, **seed_to, **steps, **count, **sampler, **eta, **guidance,
+        **task, **model, **text, **labels, **seed, **seed_to, **steps, **count, **sampler, **eta, **guidance,
     }  # fmt: skip
     wishes = Wishes()
 

@@ -117,6 +117,7 @@ def build(page: Page) -> Tab:
     words = page.words
     gr.HTML(f'<p class="pg-lead">{words.both("gan_lead")}</p>')
     with gr.Row(elem_classes="pg-choices"):
+        text = controls.text_box(page, NAME)
         task = controls.task_picker(page, NAME, ("sample", "walk", "judge"))
         model = controls.model_picker(page, NAME, "gan")
     with gr.Row(elem_classes="pg-tab"):
@@ -138,7 +139,7 @@ def build(page: Page) -> Tab:
         with gr.Column(scale=3, min_width=320, elem_classes="pg-result"):
             view = gr.HTML(elem_id=f"{NAME}-view")
     chosen: Mapping[str, Component] = {
-        **task, **model, **labels, **seed, **count, **truncation, **shifts, **seed_to, **pad, **held_out,
+        **task, **model, **text, **labels, **seed, **count, **truncation, **shifts, **seed_to, **pad, **held_out,
     }  # fmt: skip
 
     def draw(values: dict[Component, object]) -> object:

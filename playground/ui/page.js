@@ -30,6 +30,10 @@ async () => {
     // gradio keeps the language of its own labels in a module of its page; there is no public call for it yet
     const chunk = performance.getEntriesByType("resource").map((r) => r.name).find((n) => /\/core-[\w-]+\.js/.test(n));
     try { (await import(chunk)).changeLocale(code); } catch (e) { console.info("labels keep the browser's language", e); }
+    for (const title of document.querySelectorAll("[data-title-of]")) {
+      const button = document.getElementById(title.dataset.titleOf);
+      if (button) button.textContent = title.querySelector(`[lang=${code}]`).textContent;
+    }
   };
   window.playgroundSay = say;
   let remembered = null;

@@ -273,6 +273,7 @@ def build(page: Page) -> Tab:
     tasks = ("sample", *(("map",) if flat else ()), "encode", "walk")
     gr.HTML(f'<p class="pg-lead">{words.both("vae_lead")}</p>')
     with gr.Row(elem_classes="pg-choices"):
+        text = controls.text_box(page, NAME)
         task = controls.task_picker(page, NAME, tasks)
         model = controls.model_picker(page, NAME, "vae", "vae")
     with gr.Row(elem_classes="pg-tab"):
@@ -298,7 +299,7 @@ def build(page: Page) -> Tab:
                 point = {"point": latent_pad(page, {name: latent_map(page, name) for name in flat}, shown)}
             view = gr.HTML(elem_id=f"{NAME}-view")
     chosen: Mapping[str, Component] = {
-        **task, **model, **labels, **seed, **seed_to, **pad, **held_out, **count, **temperature, **shifts, **point,
+        **task, **model, **text, **labels, **seed, **seed_to, **pad, **held_out, **count, **temperature, **shifts, **point,
     }  # fmt: skip
 
     def draw(values: dict[Component, object]) -> object:
