@@ -19,7 +19,7 @@ SETTINGS = {
     "ae2": Settings(images=150_000, learning_rate=2e-3),
     "vae2": Settings(images=150_000, learning_rate=2e-3),
     "vae": Settings(images=240_000, learning_rate=2e-3),
-    "gan": Settings(images=640_000, learning_rate=5e-4, final_learning_rate=5e-5, max_gradient_norm=100.0),
+    "gan": Settings(images=900_000, learning_rate=5e-4, final_learning_rate=5e-5, max_gradient_norm=100.0),
     "ddpm": Settings(images=360_000, ema_half_life_images=15_000),
 }
 
