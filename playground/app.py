@@ -84,10 +84,14 @@ def header(words: Words, datasets: Sequence[Dataset], here: Dataset) -> str:
         f'<button type="button" data-language="{code}">{name}</button>'
         for code, name in (("ko", "한국어"), ("en", "English"))
     )
+    # gradio reads a tab's title once and never again: the page's script takes it from here when the language changes
+    titles = "".join(
+        f'<span data-title-of="tab-{tab.NAME}-button">{words.both(f"tab_{tab.NAME}")}</span>' for tab in TABS
+    )
     return (
         f'<header class="pg-head"><div class="pg-words"><h1>{words.both("page_title")}</h1>'
         f'<p>{words.both("page_lead")}</p></div><div class="pg-languages">{buttons}</div>'
-        f"{switch(words, datasets, here)}</header>"
+        f"{switch(words, datasets, here)}<div hidden>{titles}</div></header>"
     )
 
 
