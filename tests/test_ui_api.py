@@ -273,6 +273,7 @@ BAD: Mapping[str, list[object]] = {
     "model": NAMES,
     "dataset": NAMES,
     "labels": [[99], None, [1.5], [1, 1], 5, "8", {"0": 1}, [-1], [None], [True], [NAN], ["8"], [[1]], [0] * 9, True],
+    "text": ["한글", "a", None, 5, ["한"], {"a": 1}, True, "가" * 65, "a\nb", NAN],
     "seed": WHOLE,
     "seed_to": WHOLE,
     "count": [0, 17, *WHOLE],
