@@ -53,16 +53,19 @@ class VAEObjective:
 
     betas = (0.9, 0.99)
 
-    def __init__(self, config: VAEConfig, beta: float = 1.0, label_dropout: Dropout = 0.15) -> None:
+    def __init__(
+        self, config: VAEConfig, beta: float = 1.0, label_dropout: Dropout = 0.15, drop_all: float = 0.0
+    ) -> None:
         self.network = VAE(config)
         self.players = {"vae": self.network}
         self.beta = beta
         self.label_dropout = label_dropout
+        self.drop_all = drop_all
 
     def losses(
         self, player: str, x0: Tensor, labels: Tensor, generator: Generator, progress: float
     ) -> dict[str, Tensor]:
-        labels = drop_labels(labels, self.label_dropout, generator)
+        labels = drop_labels(labels, self.label_dropout, generator, self.drop_all)
         mu, logvar = self.network.encode(x0, labels)
         z = sample_posterior(mu, logvar, noise_like(mu, generator))
         recon_loss = reconstruction_loss(self.network.decode_logits(z, labels), x0).mean()
@@ -98,18 +101,20 @@ class GANObjective:
         gamma: tuple[float, float] = (2.0, 1.0),
         penalty_every: int = 4,
         label_dropout: Dropout = 0.1,
+        drop_all: float = 0.0,
     ) -> None:
         self.network = GAN(config)
         self.players = {"discriminator": self.network.discriminator, "generator": self.network.generator}
         self.gamma = gamma
         self.penalty_every = penalty_every
         self.label_dropout = label_dropout
+        self.drop_all = drop_all
         self.turns = 0
 
     def losses(
         self, player: str, x0: Tensor, labels: Tensor, generator: Generator, progress: float
     ) -> dict[str, Tensor]:
-        labels = drop_labels(labels, self.label_dropout, generator)
+        labels = drop_labels(labels, self.label_dropout, generator, self.drop_all)
         z = torch.randn(len(x0), self.network.config.latent_dim, generator=generator).to(x0.device)
         if player == "generator":
             self.network.discriminator.requires_grad_(False)
