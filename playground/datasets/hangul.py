@@ -485,7 +485,7 @@ HANGUL = Dataset(
         "features": {"images": 800_000, "feature_dim": 128, "max_rotation": 4.0, "max_shift": 0.05, "max_zoom": 0.08},
         # the typeface is often left out, so that z (or the noise) learns to be a hand of its own
         "vae": {"images": 320_000, "label_dropout": (0.05, 0.05, 0.05, 0.5), "hidden_dim": 192},
-        "gan": {"images": 700_000, "label_dropout": (0.05, 0.05, 0.05, 0.5), "w_dim": 128},
+        "gan": {"images": 560_000, "label_dropout": (0.05, 0.05, 0.05, 0.5), "w_dim": 128},
         "ddpm": {"images": 600_000, "label_dropout": (0.05, 0.05, 0.05, 0.4), "drop_all": 0.1},
     },
 )
