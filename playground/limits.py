@@ -32,6 +32,17 @@ MAX_LIVE_AT_ONCE = 4
 MAX_MODELS_IN_MEMORY = 12
 MAX_SESSIONS = 200
 MAX_SCRUB_FRAMES = 100
+MAX_CHAINS = 256
+MAX_CHAIN_STEPS = 50_000  # chains x steps: every step of every chain travels to the page
+MAX_PLANE = 3.2  # coordinates in the plane that the chains walk in
+MAX_STRIDE = 3.0  # of a chain's random step, in the same units
+MAX_LEVELS = 50
+MAX_DRAWN_POINTS = 150
+MAX_UPDATES = 4000  # of networks trained while the visitor watches: about half a minute on two cores
+MAX_DISCRIMINATOR_STEPS = 5
+MAX_LEARNING_RATE = 0.02
+MAX_PENALTY = 2.0
+MAX_BETA = 5.0
 
 
 def shown(value: object) -> str:

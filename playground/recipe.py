@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from playground import limits
@@ -81,25 +82,27 @@ class Recipe:
 
 
 DEFAULT = Recipe()
+Kind = TypeVar("Kind")  # `Recipe`, or another frozen dataclass of its conduct whose every field has a default
 
 
-def to_dict(recipe: Recipe) -> dict[str, object]:
+def to_dict(recipe: Kind) -> dict[str, object]:
     """What differs from the defaults, with the version."""
-    chosen = {name: value for name, value in asdict(recipe).items() if value != getattr(DEFAULT, name)}
+    default = type(recipe)()
+    chosen = {name: value for name, value in asdict(recipe).items() if value != getattr(default, name)}
     return {"v": VERSION, **chosen}
 
 
-def from_dict(values: Mapping[str, object]) -> Recipe:
+def from_dict(values: Mapping[str, object], kind: type[Kind] = Recipe) -> Kind:
     """The recipe of a mapping that `to_dict` made; raises ValueError for another version or an unknown field."""
     if not isinstance(values, Mapping):
         raise ValueError(f"a recipe must be a mapping of fields to values, got {limits.shown(values)}")
     values = dict(values)
     limits.whole("v", values.pop("v", VERSION), VERSION, VERSION)
-    known = {field.name for field in fields(Recipe)}
+    known = {field.name for field in fields(kind)}
     for name in values:
         if name not in known:
             raise ValueError(f"{limits.shown(name)} is not part of a recipe")
-    return Recipe(**values)
+    return kind(**values)
 
 
 def to_json(recipe: Recipe) -> str:
@@ -117,19 +120,20 @@ def from_json(text: str) -> Recipe:
     return from_dict(values)
 
 
-def to_query(recipe: Recipe) -> str:
+def to_query(recipe: Kind) -> str:
     """The recipe as the query of a link, such as `v=1&model=gan&labels=8&seed=42`."""
     chosen = to_dict(recipe)
     text = {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in chosen.items()}
     return urlencode(text, safe=",")
 
 
-def from_query(query: str | Mapping[str, str]) -> Recipe:
+def from_query(query: str | Mapping[str, str], kind: type[Kind] = Recipe) -> Kind:
     """The recipe of a link's query; raises ValueError with a sentence for anything that is not one."""
     pairs = dict(parse_qsl(query, keep_blank_values=True)) if isinstance(query, str) else dict(query)
+    usual = kind()
     values: dict[str, object] = {}
     for name, text in pairs.items():
-        default = getattr(DEFAULT, name, VERSION if name == "v" else None)
+        default = getattr(usual, name, VERSION if name == "v" else None)
         if type(default) is str or default is None:
             values[name] = text
         elif type(default) is tuple:
@@ -137,7 +141,7 @@ def from_query(query: str | Mapping[str, str]) -> Recipe:
             values[name] = tuple(number(part, item) for part in text.split(",")) if text else ()
         else:
             values[name] = number(text, type(default))
-    return from_dict(values)
+    return from_dict(values, kind)
 
 
 def number(text: str, kind: type[int] | type[float] | type[str]) -> int | float | str:

@@ -27,6 +27,7 @@ ROOMS = (
     "training",
     "zoo",
     "generate",
+    "plane",
     "render",
     "comparison",
     "evaluation",
@@ -36,7 +37,7 @@ ROOMS = (
 FORBIDDEN = {  # beyond the order
     "models": {"sampling", "training", "recipe", "limits"},
     "sampling": {"models", "datasets", "recipe", "limits"},
-    **{room: {"training", "evaluation"} for room in ("zoo", "generate", "render", "comparison", "ui", "app")},
+    **{room: {"training", "evaluation"} for room in ("zoo", "generate", "plane", "render", "comparison", "ui", "app")},
 }
 DEVELOPMENT_ONLY = {"accelerate", "tqdm", "scipy", "pytest", "hypothesis", "playwright"}  # not in requirements.txt
 STRANGERS = {  # other people's packages that a room must not know
