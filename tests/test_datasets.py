@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import pickle
+import re
 import subprocess
 import sys
 import zipfile
@@ -239,10 +240,13 @@ def test_reference_pictures_are_small_labelled_and_attributed(dataset: Dataset) 
 @every_dataset
 def test_what_a_data_set_declares_is_whole(dataset: Dataset) -> None:
     assert DATASETS[dataset.name] is dataset
-    assert dataset.size in (32, 64)
+    assert dataset.size in (32, 48, 64)
     assert dataset.channels in (1, 3)
     assert len(dataset.attributes) <= limits.MAX_ATTRIBUTES
     assert max(dataset.cardinalities) <= limits.MAX_ATTRIBUTE_VALUES
+    for attribute in dataset.attributes:
+        assert len(attribute.colours) in (0, attribute.num_values)
+        assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in attribute.colours)
     for text in (
         dataset.title,
         *(a.title for a in dataset.attributes),
