@@ -18,10 +18,12 @@ from playground import limits
 from playground.datasets import DATASETS, Dataset
 from playground.datasets.base import PRETRAINED_FOLDER, sha256
 from playground.models import GAN, VAE, DamagedWeights, Diffusion, Model, load_model
+from playground.models.features import FeatureNetwork, load_features, predicted_labels
 
 log = logging.getLogger(__name__)
 
 FAMILIES = ("vae", "gan", "diffusion")  # in the order of the tabs
+READER_FOLDER = "features"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,19 @@ class Reference:
     def picture(self, index: int) -> tuple[Tensor, Tensor]:
         """Picture `index` as [1, channels, size, size] in [-1, 1] and its labels [1, attributes]."""
         return self.images[index : index + 1].float() / 127.5 - 1, self.labels[index : index + 1]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The network that reads attributes in a data set's pictures, trained on nothing else."""
+
+    network: FeatureNetwork
+    accuracy: Mapping[str, float]  # share of held-out pictures read right, by attribute
+
+    @torch.inference_mode()
+    def read(self, pictures: Tensor) -> Tensor:
+        """[n, channels, size, size] in [-1, 1] -> labels [n, attributes], from 1."""
+        return predicted_labels(self.network, self.network(pictures))
 
 
 @dataclass(frozen=True)
@@ -147,6 +162,7 @@ class Zoo:
         self._lock = threading.Lock()
         self._loaded: OrderedDict[tuple[str, str], Entry] = OrderedDict()
         self._references: dict[str, Reference] = {}
+        self._readers: dict[str, Reader | None] = {}
         self._cards = {(card.dataset, card.model): card for card in self._find()}
 
     def _find(self) -> list[Card]:
@@ -205,3 +221,20 @@ class Zoo:
                     torch.from_numpy(pictures.images), torch.from_numpy(pictures.labels)
                 )
             return self._references[dataset]
+
+    def reader(self, dataset: str) -> Reader | None:
+        """The network that reads a data set's pictures; None where there is none, or a damaged one."""
+        with self._lock:
+            if dataset not in self._readers:
+                self._readers[dataset] = self._find_reader(self.root / dataset / READER_FOLDER)
+            return self._readers[dataset]
+
+    def _find_reader(self, folder: Path) -> Reader | None:
+        if not folder.is_dir():
+            return None
+        try:
+            network, facts = load_features(folder)
+        except DamagedWeights as damage:
+            log.warning("left out: %s", damage)
+            return None
+        return Reader(network, facts.get("held_out_accuracy", {}))

@@ -18,16 +18,7 @@ from torch import Tensor
 from playground.datasets import DATASETS, Dataset, Pictures
 from playground.evaluation import metrics, samples
 from playground.evaluation.__main__ import main, write_metrics
-from playground.evaluation.features import (
-    FeatureConfig,
-    FeatureNetwork,
-    FeatureTraining,
-    extract,
-    load_features,
-    make_features,
-    predicted_labels,
-    save_features,
-)
+from playground.evaluation.features import FeatureTraining, extract, make_features
 from playground.evaluation.metrics import frechet_distance, gaussian_distance, nearest_distance, precision_recall
 from playground.evaluation.samples import (
     Source,
@@ -41,6 +32,7 @@ from playground.evaluation.samples import (
 from playground.evaluation.table import replace_section
 from playground.generate import last
 from playground.models import DamagedWeights
+from playground.models.features import FeatureConfig, FeatureNetwork, load_features, predicted_labels, save_features
 from playground.recipe import DEFAULT, Recipe
 from playground.zoo import Zoo, read_card
 

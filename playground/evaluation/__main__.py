@@ -18,11 +18,12 @@ import torch
 
 from playground.datasets import DATASETS, Dataset
 from playground.datasets.base import PRETRAINED_FOLDER, ROOT
-from playground.evaluation.features import FACTS_FILE, make_features, training_for
+from playground.evaluation.features import make_features, training_for
 from playground.evaluation.measure import Metrics, Plan, Ruler, measure, real_metrics
 from playground.evaluation.samples import Precision, WeightsChangedError
 from playground.evaluation.table import replace_section, section
 from playground.models import DamagedWeights
+from playground.models.features import FACTS_FILE
 from playground.zoo import Card, Zoo
 
 MIN_PICTURES = 10  # fewer have no covariance worth the name

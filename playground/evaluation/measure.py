@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from playground.datasets import Dataset, Pictures
-from playground.evaluation.features import accuracy, all_right, extract, load_features
+from playground.evaluation.features import accuracy, all_right, extract
 from playground.evaluation.metrics import frechet_distance, nearest_distance, precision_recall
 from playground.evaluation.samples import (
     Precision,
@@ -27,6 +27,7 @@ from playground.evaluation.samples import (
 )
 from playground.generate import evaluations_per_picture, last, usual
 from playground.models import Diffusion, Model
+from playground.models.features import load_features
 from playground.recipe import Recipe
 from playground.render import sheet, to_image
 from playground.training.card import processor
