@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from playground import limits
 
 VERSION = 1
-TASKS = ("sample", "walk", "map", "encode", "judge", "compare")
+TASKS = ("sample", "walk", "map", "encode", "judge", "compare", "change")
 SAMPLERS = ("ddpm", "ddim", "dpmpp", "sde_dpmpp", "unipc", "euler", "euler_a", "heun")
 
 
@@ -28,6 +28,7 @@ class Recipe:
     task: str = "sample"
     labels: tuple[int, ...] = ()  # one per attribute, 0 or missing = any
     text: str = ""  # a word to write, for data sets of characters, instead of the leading labels
+    change: tuple[int, ...] = ()  # one thing to change: an attribute's place from 0, and the label that it gets
     seed: int = 0  # picture k is made from seed + k
     count: int = 1
     seed_to: int = 1  # where a walk ends
@@ -53,6 +54,11 @@ class Recipe:
         put("sampler", limits.one_of("sampler", self.sampler, SAMPLERS))
         labels = limits.sequence("labels", self.labels, limits.MAX_ATTRIBUTES)
         put("labels", tuple(limits.whole("labels", label, 0, limits.MAX_ATTRIBUTE_VALUES) for label in labels))
+        change = limits.sequence("change", self.change, 2)
+        if len(change) == 1:
+            raise ValueError(f"change must be an attribute and its new label or nothing, got {limits.shown(change)}")
+        highest = (limits.MAX_ATTRIBUTES - 1, limits.MAX_ATTRIBUTE_VALUES)
+        put("change", tuple(limits.whole("change", v, 0, high) for v, high in zip(change, highest, strict=False)))
         put("text", limits.plain_text("text", self.text, limits.MAX_TEXT_CHARACTERS))
         for name in ("seed", "seed_to"):
             put(name, limits.whole(name, getattr(self, name), 0, limits.MAX_SEED))
@@ -137,7 +143,7 @@ def from_query(query: str | Mapping[str, str], kind: type[Kind] = Recipe) -> Kin
         if type(default) is str or default is None:
             values[name] = text
         elif type(default) is tuple:
-            item = {"labels": int, "models": str}.get(name, float)
+            item = {"labels": int, "change": int, "models": str}.get(name, float)
             values[name] = tuple(number(part, item) for part in text.split(",")) if text else ()
         else:
             values[name] = number(text, type(default))

@@ -30,6 +30,7 @@ ROOMS = (
     "plane",
     "render",
     "comparison",
+    "edits",
     "evaluation",
     "ui",
     "app",
@@ -37,7 +38,10 @@ ROOMS = (
 FORBIDDEN = {  # beyond the order
     "models": {"sampling", "training", "recipe", "limits"},
     "sampling": {"models", "datasets", "recipe", "limits"},
-    **{room: {"training", "evaluation"} for room in ("zoo", "generate", "plane", "render", "comparison", "ui", "app")},
+    **{
+        room: {"training", "evaluation"}
+        for room in ("zoo", "generate", "plane", "render", "comparison", "edits", "ui", "app")
+    },
 }
 DEVELOPMENT_ONLY = {"accelerate", "tqdm", "scipy", "pytest", "hypothesis", "playwright"}  # not in requirements.txt
 STRANGERS = {  # other people's packages that a room must not know
