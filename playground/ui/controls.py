@@ -12,6 +12,7 @@ from playground.datasets import Attribute
 from playground.generate import usual
 from playground.ui.page import Page, static
 from playground.ui.text import attribute_key, hint_key, value_key
+from playground.ui.theme import swatches_class
 
 MOST_RADIO_VALUES = 12
 MOST_NARROW_VALUES = 5  # buttons that fit into half a row
@@ -39,8 +40,10 @@ def model_picker(page: Page, tab: str, family: str, first: str | None = None) ->
     return {"model": picker}
 
 
-def label_pickers(page: Page, tab: str) -> dict[str, Component]:
+def label_pickers(page: Page, tab: str, first: Sequence[int] = ()) -> dict[str, Component]:
     """One picker an attribute, "any" first: buttons for a few values, a list for many; two in a row where they fit.
+
+    They begin at the labels `first`, or at "any".
 
     For a data set of characters the box for a word takes the place of the attributes that a word says.
     """
@@ -49,7 +52,7 @@ def label_pickers(page: Page, tab: str) -> dict[str, Component]:
     for row in picker_rows(page.dataset.attributes[said:]):
         with gr.Row():
             for index in (said + place for place in row):
-                controls[f"labels.{index}"] = label_picker(page, tab, index)
+                controls[f"labels.{index}"] = label_picker(page, tab, index, *first[index : index + 1])
     return controls
 
 
@@ -86,14 +89,15 @@ def picker_rows(attributes: Sequence[Attribute]) -> Iterator[list[int]]:
         yield row
 
 
-def label_picker(page: Page, tab: str, index: int) -> Component:
+def label_picker(page: Page, tab: str, index: int, first: int = 0) -> Component:
     attribute = page.dataset.attributes[index]
     choices = [(page.words.label("any"), 0)]
     for label in range(1, attribute.num_values + 1):
         choices.append((page.words.label(value_key(page.dataset, attribute.name, label)), label))
     said = {
-        "value": 0,
+        "value": first,
         "label": page.words.label(attribute_key(page.dataset, attribute.name)),
+        "elem_classes": [swatches_class(page.dataset, attribute)] if attribute.colours else None,
         "min_width": 130,
         "elem_id": elem(tab, f"labels.{index}"),
     }

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import gradio as gr
 
+from playground.datasets import DATASETS, Attribute, Dataset
+
 FONTS = ["Pretendard", "Noto Sans KR", "NanumGothic", "system-ui", "sans-serif"]  # all local: the page loads no font
-CSS = (Path(__file__).parent / "page.css").read_text()
+
+
+def swatches_class(dataset: Dataset, attribute: Attribute) -> str:
+    """The class of a row of buttons, "any" first, that show the colours of an attribute's values."""
+    return f"pg-swatches-{dataset.name}-{attribute.name}"
+
+
+def swatch_rules(datasets: Iterable[Dataset]) -> str:
+    """The colour of every such button."""
+    return "".join(
+        f".{swatches_class(dataset, attribute)} label:nth-of-type({k + 1}) {{ --pg-swatch: {colour}; }}\n"
+        for dataset in datasets
+        for attribute in dataset.attributes
+        for k, colour in enumerate(attribute.colours, 1)
+    )
+
+
+CSS = (Path(__file__).parent / "page.css").read_text() + swatch_rules(DATASETS.values())
 JS = (Path(__file__).parent / "page.js").read_text()
 
 
