@@ -66,7 +66,7 @@ def spelled(recipe: Recipe, dataset: Dataset) -> list[tuple[int, ...]]:
     if not recipe.text:
         return [()]
     if dataset.writing is None:
-        raise ValueError(f"text is for data sets whose pictures are characters, not for {dataset.name}")
+        raise ValueError(f"text needs a data set whose pictures are characters, which {dataset.name} is not")
     return dataset.writing.spell(recipe.text)
 
 
