@@ -480,7 +480,10 @@ HANGUL = Dataset(
     held_out=never_trained,
     combined=("initial", "medial", "final"),
     writing=WRITING,
-    defaults={"guidance_scale": 2.5},  # three letters at once ask for a harder pull than one digit
+    defaults={
+        "guidance_scale": 2.5,
+        "truncation_psi": 0.8,
+    },  # three letters at once ask for a harder pull than one digit
     training={
         "features": {"images": 800_000, "feature_dim": 128, "max_rotation": 4.0, "max_shift": 0.05, "max_zoom": 0.08},
         # the typeface is often left out, so that z (or the noise) learns to be a hand of its own

@@ -172,6 +172,26 @@ def composition(ruler: Ruler, source: Source, plan: Plan, work: Path) -> Metrics
     return {"never_trained_accuracy": shares, "never_trained_samples": num}
 
 
+def left_open(ruler: Ruler, source: Source, plan: Plan, work: Path) -> Metrics:
+    """Whether combinations are drawn as asked when every other attribute is left to the model, as the app begins.
+
+    Nothing for a data set all of whose attributes make the combination, or that keeps none from training.
+    """
+    attributes = [attribute.name for attribute in ruler.dataset.attributes]
+    open_ones = [name for name in attributes if name not in ruler.dataset.combined]
+    num = min(plan.samples, len(ruler.never_trained_labels))
+    if not num or not open_ones:
+        return {}
+    shares = {}
+    for kind, labels in (("known", ruler.held_out_labels), ("never_trained", ruler.never_trained_labels)):
+        asked = asked_labels(labels, num).copy()
+        asked[:, [attributes.index(name) for name in open_ones]] = 0
+        images = sample(source, asked, ruler.dataset.shape, work / f"open-{kind.replace('_', '-')}", plan.processes)
+        found = ruler.conditions(extract(ruler.network, images), asked)
+        shares[kind] = {name: share for name, share in found.items() if name not in open_ones}
+    return {"left_open": open_ones, "open_accuracy": shares, "open_samples": num}
+
+
 def ladder(ruler: Ruler, source: Source, labels: np.ndarray, plan: Plan, work: Path) -> Metrics:
     """Fréchet distance of a diffusion model after few and many steps, each on the same number of pictures."""
     rungs = []
@@ -240,7 +260,7 @@ def measure(card: Card, ruler: Ruler, plan: Plan, root: Path, work: Path) -> Met
     images = sample(source, asked, ruler.dataset.shape, work, plan.processes if is_diffusion else 1)
     metrics = quality(ruler, images, asked if hears_labels else None)
     if hears_labels:
-        metrics |= composition(ruler, source, plan, work)
+        metrics |= composition(ruler, source, plan, work) | left_open(ruler, source, plan, work)
     labels = (1,) * len(ruler.dataset.attributes) if hears_labels else ()
     recipe = replace(usual(ruler.dataset), model=card.model, labels=labels, steps=source.steps)
     if is_diffusion:

@@ -72,6 +72,9 @@ def conditions_table(dataset: Dataset, cards: Sequence[Card], real: Metrics) -> 
         if "never_trained_accuracy" in metrics:
             shares, num = metrics["never_trained_accuracy"], metrics["never_trained_samples"]
             rows.append(row(f"`{card.model}`", "never trained", shares, num))
+        for kind, shares in metrics.get("open_accuracy", {}).items():
+            said = f"{kind.replace('_', ' ')}, {' and '.join(metrics['left_open'])} left open"
+            rows.append(row(f"`{card.model}`", said, shares, metrics["open_samples"]))
     for kind, (shares, num) in real.get("read", {}).items():
         rows.append(row("real pictures", kind, shares, num))
     return grid(["model", "combinations", *names, asked_column(dataset)[1]], rows)
