@@ -35,9 +35,11 @@ def test_the_police_judges_every_picture_and_directions_move_them(open_page: Vis
 
 def test_a_link_gives_the_same_bytes_in_another_browser(open_page: Visit) -> None:
     page = open_page(query="model=gan&labels=4&seed=99&count=3&shifts=1.5,-2.0&truncation_psi=0.8")
+    expect(page.locator("#gan-view .pg-meter")).to_have_count(3)
     mine = pictures(page, "gan")
     assert page.locator("#gan-seed input").input_value() == "99"
     other = open_page(locale="ko-KR", query=query(page, "gan"))
+    expect(other.locator("#gan-view .pg-meter")).to_have_count(3)
     assert pictures(other, "gan") == mine
     assert other.locator("#gan-shifts-1 input[type=number]").input_value() == "-2"
 

@@ -100,7 +100,7 @@ def test_diffusion_writes_the_word_step_by_step(open_page: Visit, width: int) ->
 def test_three_families_write_a_name_and_the_card_can_be_kept(open_page: Visit, width: int, tmp_path: Path) -> None:
     page = open_page(width, path=PATH, locale="ko-KR")
     pictures(page, "vae")
-    page.get_by_role("tab").last.click()
+    page.get_by_role("tab", name="비교").click()
     expect(page.locator("#compare-view a.pg-save")).to_be_visible(timeout=30_000)
     write(page, "compare", NAME)
     expect(page.locator("#compare-view a.pg-save")).to_have_count(0)
