@@ -18,7 +18,7 @@ from starlette.middleware import Middleware
 from playground import limits
 from playground.datasets import Dataset
 from playground.device import share_threads
-from playground.ui import api, compare, diffusion, gan, vae
+from playground.ui import api, change, compare, diffusion, gan, vae
 from playground.ui.door import Door
 from playground.ui.lanes import LIVE, LiveGate
 from playground.ui.page import Page, Tab
@@ -29,7 +29,7 @@ from playground.zoo import Zoo
 
 log = logging.getLogger(__name__)
 
-TABS: tuple[ModuleType, ...] = (vae, gan, diffusion, compare)
+TABS: tuple[ModuleType, ...] = (vae, gan, diffusion, compare, change)
 
 
 def build(zoo: Zoo) -> gr.Blocks:
@@ -54,7 +54,7 @@ def build_page(demo: gr.Blocks, page: Page, is_home: bool) -> None:
     notice = gr.HTML(visible=False, elem_id="notice")
     tabs: list[Tab] = []
     panels: list[gr.Tab] = []
-    with gr.Tabs(elem_id="tabs") as selector:
+    with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as selector:  # a phone shows every tab, too
         for module in TABS:
             if not module.can_show(page):
                 log.warning("no model of %s for the %s tab", page.dataset.name, module.NAME)

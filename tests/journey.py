@@ -66,4 +66,4 @@ def fits_the_screen(page: Page) -> bool:
     return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
 
 
-TAB_TITLES = {"vae": "VAE", "gan": "GAN", "diffusion": "Diffusion", "compare": "Compare"}
+TAB_TITLES = {"vae": "VAE", "gan": "GAN", "diffusion": "Diffusion", "compare": "Compare", "change": "Change one thing"}

@@ -324,7 +324,7 @@ def advice(page: Page, recipe: Recipe) -> str:
 
 
 def shows(recipe: Recipe, zoo: Zoo) -> bool:
-    return recipe.task != "compare" and zoo.card(recipe.dataset, recipe.model).family == "diffusion"
+    return recipe.task not in ("compare", "change") and zoo.card(recipe.dataset, recipe.model).family == "diffusion"
 
 
 def can_show(page: Page) -> bool:

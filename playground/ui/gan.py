@@ -106,7 +106,7 @@ def noise(page: Page, recipe: Recipe, frame: Frame) -> str:
 
 
 def shows(recipe: Recipe, zoo: Zoo) -> bool:
-    return recipe.task != "compare" and zoo.card(recipe.dataset, recipe.model).family == "gan"
+    return recipe.task not in ("compare", "change") and zoo.card(recipe.dataset, recipe.model).family == "gan"
 
 
 def can_show(page: Page) -> bool:

@@ -260,7 +260,7 @@ def numbers(page: Page, encoding: Encoding) -> str:
 
 
 def shows(recipe: Recipe, zoo: Zoo) -> bool:
-    return recipe.task != "compare" and zoo.card(recipe.dataset, recipe.model).family == "vae"
+    return recipe.task not in ("compare", "change") and zoo.card(recipe.dataset, recipe.model).family == "vae"
 
 
 def can_show(page: Page) -> bool:
