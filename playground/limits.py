@@ -41,6 +41,7 @@ MAX_DRAWN_POINTS = 150
 MAX_UPDATES = 4000  # of networks trained while the visitor watches: about half a minute on two cores
 MAX_DISCRIMINATOR_STEPS = 5
 MAX_LEARNING_RATE = 0.02
+MAX_TRAININGS_IN_MEMORY = 24
 MAX_PENALTY = 2.0
 MAX_BETA = 5.0
 

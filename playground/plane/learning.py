@@ -6,8 +6,8 @@ import copy
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -75,6 +75,7 @@ class DenoiserLearner:
         self.num_updates = 0
 
     def update(self, batch: Tensor, again: Iterator[Tensor]) -> tuple[float, ...]:
+        batch = torch.cat([batch, next(again)])  # its error is the noisiest of all, and the cheapest
         n, levels = len(batch), len(self.alphas_cumprod)
         spread = (torch.arange(n) + torch.rand(n, generator=self.generator)) * (levels / n)  # every part of the levels
         a = self.alphas_cumprod[spread.long().clamp(max=levels - 1)]
@@ -201,6 +202,20 @@ class VAELearner:
 
 
 LEARNERS = ("diffusion", "gan", "vae")
+LEARNT_FROM = {  # the fields of a recipe that each training depends on
+    "diffusion": ("target", "points", "seed", "updates"),
+    "gan": (
+        "target",
+        "points",
+        "seed",
+        "updates",
+        "lr_generator",
+        "lr_discriminator",
+        "discriminator_steps",
+        "penalty",
+    ),
+    "vae": ("target", "points", "seed", "updates", "beta"),
+}
 
 
 @dataclass(frozen=True)
@@ -220,7 +235,7 @@ class Lesson:
     total: int
     losses: dict[str, tuple[float, ...]]
     looks: dict[str, Judged] = field(default_factory=dict)
-    denoiser: PlaneDenoiser | None = None  # after the last update
+    denoiser: PlaneDenoiser | None = None  # after the last update, where one was taught
 
 
 def shown_updates(total: int, most: int = MOST_SHOWN) -> list[int]:
@@ -241,24 +256,22 @@ def batches(points: Tensor, generator: Generator) -> Iterator[Tensor]:
         yield points[torch.randint(len(points), (BATCH,), generator=generator)]
 
 
-def build_learners(recipe: PlaneRecipe) -> dict[str, Learner]:
-    first, second, third = seeded_generators([recipe.seed] * 3)
-    return {
-        "diffusion": DenoiserLearner(first),
-        "gan": GANLearner(second, recipe),
-        "vae": VAELearner(third, recipe),
-    }
+def build_learner(name: str, recipe: PlaneRecipe) -> Learner:
+    generator = Generator().manual_seed(recipe.seed)
+    if name == "diffusion":
+        return DenoiserLearner(generator)
+    return GANLearner(generator, recipe) if name == "gan" else VAELearner(generator, recipe)
 
 
-def learn(recipe: PlaneRecipe) -> Iterator[Lesson]:
-    """Train all three networks, yielding after every update, and before the first."""
+def learn(recipe: PlaneRecipe, names: Sequence[str] = LEARNERS) -> Iterator[Lesson]:
+    """Train the named networks side by side, yielding before the first update and after every one.
+
+    None depends on which others learn beside it.
+    """
     target = target_of(recipe)
     points, ruler = examples(target, recipe.seed), Ruler.of(target)
-    learners = build_learners(recipe)
-    supply = {
-        name: batches(points, generator)
-        for name, generator in zip(LEARNERS, seeded_generators([recipe.seed] * len(LEARNERS)), strict=True)
-    }
+    learners = {name: build_learner(name, recipe) for name in names}
+    supply = {name: batches(points, Generator().manual_seed(recipe.seed)) for name in names}
     z = seeded_noise([(recipe.seed + k) % (limits.MAX_SEED + 1) for k in range(NUM_SHOWN)], (2,))
     shown = set(shown_updates(recipe.updates))
     losses: dict[str, tuple[float, ...]] = {}
@@ -266,7 +279,8 @@ def learn(recipe: PlaneRecipe) -> Iterator[Lesson]:
         if update > 0:
             losses = {name: learner.update(next(supply[name]), supply[name]) for name, learner in learners.items()}
         looks = {name: judged(learner.look(z), ruler) for name, learner in learners.items()} if update in shown else {}
-        denoiser = learners["diffusion"].averaged if update == recipe.updates else None
+        is_last = update == recipe.updates and "diffusion" in learners
+        denoiser = learners["diffusion"].averaged if is_last else None
         yield Lesson(update, recipe.updates, losses, looks, denoiser)
 
 
@@ -275,28 +289,36 @@ def judged(look: Look, ruler: Ruler) -> Judged:
     return Judged(look, ruler.distance(samples), ruler.modes_reached(samples))
 
 
-class Denoisers:
-    """Trained denoisers by what they were trained for, so that another walk needs no other training; at most a few."""
+@dataclass(frozen=True)
+class Training:
+    """A finished training: what was shown of it, and the denoiser if that is what learnt."""
 
-    def __init__(self, most: int = limits.MAX_MODELS_IN_MEMORY) -> None:
+    shown: str
+    denoiser: PlaneDenoiser | None = None
+
+
+class Trainings:
+    """Finished trainings by what they depend on, so that nothing is learnt twice in a row; at most a few."""
+
+    def __init__(self, most: int = limits.MAX_TRAININGS_IN_MEMORY) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[object, ...], PlaneDenoiser] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], Training] = OrderedDict()
 
     @staticmethod
-    def key(recipe: PlaneRecipe) -> tuple[object, ...]:
-        """Everything that a denoiser's training depends on."""
-        points = recipe.points if recipe.target == "drawn" else ""
-        return recipe.target, points, recipe.seed, recipe.updates
+    def key(name: str, recipe: PlaneRecipe) -> tuple[object, ...]:
+        used = recipe if recipe.target == "drawn" else replace(recipe, points="")
+        return name, *(getattr(used, field_name) for field_name in LEARNT_FROM[name])
 
-    def keep(self, recipe: PlaneRecipe, denoiser: PlaneDenoiser) -> None:
+    def keep(self, name: str, recipe: PlaneRecipe, training: Training) -> None:
         with self._lock:
-            self._kept[self.key(recipe)] = denoiser
-            self._kept.move_to_end(self.key(recipe))
+            self._kept[self.key(name, recipe)] = training
+            self._kept.move_to_end(self.key(name, recipe))
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
 
-    def find(self, recipe: PlaneRecipe) -> NoisePredictor | None:
-        """The noise predictor trained for this recipe, if it is still there."""
-        denoiser = self._kept.get(self.key(recipe))
-        return None if denoiser is None else noise_predictor(denoiser)
+    def find(self, name: str, recipe: PlaneRecipe) -> Training | None:
+        return self._kept.get(self.key(name, recipe))
+
+    def __len__(self) -> int:
+        return len(self._kept)

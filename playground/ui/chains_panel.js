@@ -1,0 +1,4 @@
+// props: value (what to draw); whoever draws it may come later
+const figure = element.querySelector("[data-panel]");
+const panel = { name: figure.dataset.panel, kind: figure.dataset.room, element, props, watch };
+if (window.planeJoin) window.planeJoin(panel); else (window.planePanels ||= []).push(panel);
