@@ -34,7 +34,7 @@ MESH = 11  # a side
 MESH_EXTENT = 2.0
 FIELD_NOISE = 0.3  # the noise at which the denoiser's arrows are shown
 AVERAGED = 0.99  # share of the moving average that a denoiser's update leaves
-DENOISER_RATE = 5e-3
+DENOISER_RATE = 8e-3
 VAE_RATE = 5e-3
 GAN_BETAS = (0.5, 0.99)
 

@@ -33,7 +33,7 @@ class PlaneRecipe:
     langevin: str = "unadjusted"
     levels: int = 10
     sampler: str = "ddpm"
-    updates: int = 1500
+    updates: int = 2000
     lr_generator: float = 0.001
     lr_discriminator: float = 0.001
     discriminator_steps: int = 1

@@ -344,7 +344,7 @@ class Room {
     const columns = Math.min(shown.length, 5), canvas = document.createElement("canvas");
     canvas.width = columns * (side + pad) + pad;
     canvas.height = side + head + 2 * pad;
-    const paint = canvas.getContext("2d", { willReadFrequently: true }), most = 60, frames = [];
+    const paint = canvas.getContext("2d", { willReadFrequently: true }), most = 45, frames = [];
     const steps = Array.from(new Set(Array.from({ length: Math.min(most, this.last + 1) }, (_, k, n = Math.min(most, this.last + 1)) => Math.round(k * this.last / Math.max(1, n - 1)))));
     const language = document.documentElement.lang === "ko" ? "ko" : "en";
     for (const at of steps) {
@@ -366,7 +366,7 @@ class Room {
     }
     const delays = steps.map((_, k) => (k === steps.length - 1 ? 1500 : 70));
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(gif(frames, delays));
+    link.href = URL.createObjectURL(gif(frames, delays, [...MARKED, ...Object.values(FAMILY), OTHERS, REJECTED, ACCEPTED, INK, "#ffffff"]));
     link.download = button.dataset.save;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

@@ -58,7 +58,7 @@ SHARED = ("target", "points", "seed", "chains", "steps", "start")
 SITUATIONS: Mapping[str, Mapping[str, object]] = {
     "corner": {"start": (-2.6, -2.6), "proposal_size": 0.6, "step_size": 0.15, "levels": 10, "sampler": "ddpm"},
     "short": {"start": (-2.6, -2.6), "proposal_size": 0.05, "step_size": 0.03, "levels": 10, "sampler": "ddpm"},
-    "long": {"start": (-2.6, -2.6), "proposal_size": 3.0, "step_size": 0.42, "levels": 10, "sampler": "ddpm"},
+    "long": {"start": (-2.6, -2.6), "proposal_size": 3.0, "step_size": 0.38, "levels": 10, "sampler": "ddpm"},
     "noise": {"start": (), "proposal_size": 0.6, "step_size": 0.15, "levels": 10, "sampler": "ddpm"},
     "hop": {"start": (-2.6, -2.6), "proposal_size": 1.4, "step_size": 0.15, "levels": 10, "sampler": "ddim"},
 }

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
 import gradio as gr
+import numpy as np
 import torch
 from gradio.components import Component
 from torch import Tensor
@@ -78,7 +79,7 @@ TEXT = {
     "change_before": ("before", "전"),
     "change_after": ("after", "후"),
     "change_real": ("the real picture", "진짜 그림"),
-    "change_wipe": ("Before or after", "전과 후"),
+    "change_decoded": ("decoded from its code", "코드에서 디코딩"),
     "change_mask": ("only what changed keeps its colour", "달라진 곳만 색을 남겼습니다"),
     "change_step": ("{percent} % done", "{percent}% 진행"),
     "change_waits": ("waiting …", "기다리는 중 …"),
@@ -183,7 +184,7 @@ def cells(page: Page, edit: Edit) -> str:
     each = len(making) // edit.recipe.count  # several characters may share a seed
     names = [page.words.both("seed_caption", seed=seed) for seed in edit.recipe.seeds for _ in range(each)]
     if edit.source == "encoded":
-        names = [page.words.both("change_wipe")]
+        names = [page.words.both("change_decoded")]
     figures = []
     for k, name in enumerate(names):
         if edit.is_last:
@@ -194,8 +195,6 @@ def cells(page: Page, edit: Edit) -> str:
     if edit.x0 is not None:
         real = views.picture(render.to_uint8(edit.x0[0]), "the real picture")
         figures.insert(0, views.figure(real, page.words.both("change_real")))
-    if edit.is_last and edit.source == "encoded":
-        figures.append(views.figure(mask(edit, 0), page.words.both("change_mask")))
     group = each if edit.source == "seed" else 1
     return f'<div class="pg-pairs" style="{columns(len(figures), group)}">{"".join(figures)}</div>'
 
@@ -208,15 +207,12 @@ def columns(num: int, group: int) -> str:
     return f"--pg-columns:{wide};--pg-narrow:{narrow}"
 
 
-def mask(edit: Edit, k: int) -> str:
-    return views.picture(render.to_uint8(only_changed(edit)[k]), f"what changed in picture {k + 1}")
-
-
 def masks(page: Page, edit: Edit) -> str:
-    """Where each picture changed, in small; a row of one picture shows it large instead."""
-    if edit.source == "encoded":
-        return ""
-    shown = "".join(mask(edit, k) for k in range(len(edit.after)))
+    """Where each picture changed, in small."""
+    shown = "".join(
+        views.picture(render.to_uint8(picture), f"what changed in picture {k + 1}")
+        for k, picture in enumerate(only_changed(edit))
+    )
     return f'<div class="pg-masks">{shown}<span>{page.words.both("change_mask")}</span></div>'
 
 
@@ -235,7 +231,7 @@ def facts(page: Page, edit: Edit, change: Sequence[int]) -> list[str]:
     words, kept, (index, label) = page.words, edit.kept, change
     found = [fact(words.both("change_pixels"), f"{100 * kept.share_changed:.1f} %")]
     if kept.read_after is None:
-        return [*found, f'<div class="pg-unmeasured">{words.both("change_unread")}</div>']
+        return found
     total = len(edit.after)
     for k, attribute in enumerate(page.dataset.attributes):
         name = words.both(attribute_key(page.dataset, attribute.name))
@@ -266,7 +262,6 @@ def row(page: Page, card: Card, source: Source, change: Sequence[int], edit: Edi
     said = words.both("change_waits") if edit is None else ""
     if edit is not None and not edit.is_last:
         said = words.both("change_step", percent=round(100 * edit.progress))
-    is_new = edit is not None and bool(page.dataset.never_trained(torch.tensor([edit.changed_labels]).numpy())[0])
     parts = [
         f'<section class="pg-family pg-{card.family}" data-row="{html.escape(row_name(card, source))}">',
         f"<h3>{words.both(title_key(card, source))} <code>{html.escape(card.model)}</code><span>{said}</span></h3>",
@@ -278,19 +273,27 @@ def row(page: Page, card: Card, source: Source, change: Sequence[int], edit: Edi
         parts.append(cells(page, edit))
     if edit is not None and edit.is_last:
         parts += [slide(), masks(page, edit), f'<dl class="pg-costs">{"".join(facts(page, edit, change))}</dl>']
-        if is_new:
+        if source == "encoded" and is_new(page, edit.changed_labels):
             parts.append(f'<p class="pg-note pg-new">{words.both("change_new")}</p>')
     return "".join(parts) + "</section>"
 
 
+def is_new(page: Page, labels: Sequence[int]) -> bool:
+    """Whether no training picture had such a combination."""
+    return bool(page.dataset.never_trained(np.array([labels]))[0])
+
+
 def sentence(page: Page, recipe: Recipe) -> str:
-    """What is changed, in words: the attribute, its value before and after."""
+    """What is changed, in words: the attribute, its value before and after; and what must be said about that."""
     index, label = recipe.change
-    old = edits.both_sides(recipe, page.zoo)[0].labels[index]
+    asked, wanted = edits.both_sides(recipe, page.zoo)
+    old = asked.labels[index]
     name = page.words.both(attribute_key(page.dataset, page.dataset.attributes[index].name))
     before, after = (f"{swatch(page, index, k)}{value_name(page, index, k)}" for k in (old, label))
     said = f'<p class="pg-becomes"><b>{name}</b> {before} <span>→</span> {after}</p>'
-    return said + (f'<p class="pg-note">{page.words.both("change_already")}</p>' if old == label else "")
+    remarks = ["change_already"] if old == label else []
+    remarks += ["change_new"] if is_new(page, wanted.labels) else []
+    return said + "".join(f'<p class="pg-note">{page.words.both(key)}</p>' for key in remarks)
 
 
 def header(page: Page, recipe: Recipe, finished: Sequence[Edit] = ()) -> str:
@@ -299,7 +302,8 @@ def header(page: Page, recipe: Recipe, finished: Sequence[Edit] = ()) -> str:
     if finished:
         png = render.to_png(edits.sheet(finished), recipe)
         extra = views.save_link(page.words, "download_png", png, f"{recipe.dataset}-change-{recipe.seed}.png")
-    return f'<div class="pg-said">{sentence(page, recipe)}{views.bar(page.words, recipe, None, extra=extra)}</div>'
+    bar = views.bar(page.words, recipe, None, extra=extra)
+    return f'<div class="pg-said"><div>{sentence(page, recipe)}</div>{bar}</div>'
 
 
 def glossary(page: Page) -> str:
@@ -314,6 +318,8 @@ def glossary(page: Page) -> str:
         )
         note = words.both("change_kept_note", accuracy="{accuracy}").replace("{accuracy}", shares)
         entries.append((words.both("change_kept"), note))
+    else:
+        entries.append((words.both("change_kept"), words.both("change_unread")))
     listed = "".join(f"<dt>{term}</dt><dd>{note}</dd>" for term, note in entries)
     return f'<div class="pg-glossary"><h3>{words.both("change_glossary")}</h3><dl>{listed}</dl></div>'
 

@@ -1,15 +1,17 @@
-// An animated GIF out of canvases (GIF89a): one palette for all frames, made of their own most frequent colours.
-const gifPalette = (frames) => {
-  const counts = new Uint32Array(32768);  // 5 bits a channel
-  for (const { data } of frames) {
-    for (let k = 0; k < data.length; k += 4) counts[(data[k] >> 3 << 10) | (data[k + 1] >> 3 << 5) | (data[k + 2] >> 3)]++;
-  }
-  const frequent = Array.from(counts.keys()).filter((c) => counts[c]).sort((a, b) => counts[b] - counts[a]).slice(0, 256);
+// An animated GIF out of canvases (GIF89a): one palette for all frames, made of colours that must be there (#rrggbb) and of
+// their own most frequent ones. Few colours make long runs, and those a small file.
+const GIF_COLOURS = 96;
+const gifPalette = (frames, musts) => {
+  const counts = new Float64Array(32768);  // 5 bits a channel
+  const key = (r, g, b) => (r >> 3 << 10) | (g >> 3 << 5) | (b >> 3);
+  for (const { data } of frames) for (let k = 0; k < data.length; k += 4) counts[key(data[k], data[k + 1], data[k + 2])]++;
+  for (const must of musts) counts[key(...[1, 3, 5].map((k) => parseInt(must.slice(k, k + 2), 16)))] = Infinity;
+  const frequent = Array.from(counts.keys()).filter((c) => counts[c]).sort((a, b) => (counts[b] === counts[a] ? a - b : counts[b] - counts[a])).slice(0, GIF_COLOURS);
   const colours = frequent.map((c) => [c >> 10, (c >> 5) & 31, c & 31].map((v) => Math.round(v * 255 / 31)));
   const nearest = new Int16Array(32768).fill(-1);
   frequent.forEach((c, k) => { nearest[c] = k; });
   return { colours, index: (r, g, b) => {
-    const c = (r >> 3 << 10) | (g >> 3 << 5) | (b >> 3);
+    const c = key(r, g, b);
     if (nearest[c] >= 0) return nearest[c];
     let best = 0, least = Infinity;
     colours.forEach(([x, y, z], k) => {
@@ -48,8 +50,8 @@ const gifLzw = (indices) => {  // variable-length codes of 8-bit indices, in sub
   out.push(0);
   return out;
 };
-const gif = (frames, delays_ms) => {  // ImageData of one size -> Blob
-  const { width, height } = frames[0], { colours, index } = gifPalette(frames);
+const gif = (frames, delays_ms, musts) => {  // ImageData of one size -> Blob
+  const { width, height } = frames[0], { colours, index } = gifPalette(frames, musts);
   const pair = (n) => [n & 255, n >> 8];
   const table = new Uint8Array(768);
   colours.forEach((colour, k) => table.set(colour, 3 * k));
