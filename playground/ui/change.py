@@ -154,11 +154,17 @@ def chooser(page: Page, first: Sequence[int]) -> dict[str, Component]:
 
 
 def first_wish(page: Page) -> tuple[tuple[int, ...], tuple[int, int]]:
-    """Labels and a change to begin with: those of a real picture, and the next value of the first that no text says."""
+    """Labels and a change to begin with: a real picture's, and another value of the first attribute that no text says.
+
+    The next value that some training picture had with the other labels.
+    """
     labels = tuple(page.zoo.reference(page.dataset.name).labels[FIRST_PICTURE].tolist())
     writing = page.dataset.writing
     index = 0 if writing is None else min(len(writing.spell(writing.example)[0]), len(labels) - 1)
-    return labels, (index, labels[index] % page.dataset.attributes[index].num_values + 1)
+    num = page.dataset.attributes[index].num_values
+    others = [(labels[index] + step) % num + 1 for step in range(num - 1)]
+    known = (label for label in others if not is_new(page, edits.with_label(labels, index, label)))
+    return labels, (index, next(known, others[0]))
 
 
 def only_changed(edit: Edit) -> Tensor:
