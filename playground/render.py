@@ -59,9 +59,11 @@ def recipe_of(png: bytes) -> Recipe:
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
             if image.width * image.height > limits.MAX_PIXELS:
-                raise ValueError(f"a picture must have at most {limits.MAX_PIXELS:,} pixels")
+                raise Image.DecompressionBombError
             text = image.text.get(RECIPE_KEY)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow makes of damaged files
+    except Image.DecompressionBombError as error:  # ours, or Pillow's own where the app has set its limit
+        raise ValueError(f"a picture must have at most {limits.MAX_PIXELS:,} pixels") from error
+    except (OSError, SyntaxError) as error:  # what Pillow makes of damaged files
         raise ValueError("this is not a readable PNG picture") from error
     if text is None:
         raise ValueError("this picture holds no recipe")

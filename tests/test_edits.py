@@ -137,7 +137,7 @@ def test_the_network_that_reads_is_found_beside_the_models_and_a_damaged_one_is_
         ({"dataset": "nowhere"}, "dataset must be one of"),
         ({"labels": (11,)}, "must be a whole number from 0 to 10"),
         ({"picture": limits.MAX_REFERENCE, "dataset": "hangul", "change": (3, 2)}, "picture must be|dataset must be"),
-        ({"text": "8"}, "text is for data sets whose pictures are characters"),
+        ({"text": "8"}, "text needs a data set whose pictures are characters"),
         ({"steps": 1000, "count": 16}, "steps x pictures must be at most"),
     ],
 )

@@ -325,7 +325,11 @@ class TestRecipeInPicture:
             found, refusal = outcome(recipe_of, content)
             assert refusal or found == recipe
 
-    def test_a_png_of_too_many_pixels_is_refused_unopened(self) -> None:
+    @pytest.mark.parametrize("pillows_limit", [limits.MAX_PIXELS, None])  # as the app sets it, and none
+    def test_a_png_of_too_many_pixels_is_refused_unopened(
+        self, pillows_limit: int | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pillows_limit)
         buffer = io.BytesIO()
         Image.new("1", (9000, 9000)).save(buffer, "PNG")
         with pytest.raises(ValueError, match="pixels"):
