@@ -12,6 +12,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")
 
 import gradio as gr
 from gradio.components import Component
+from gradio.events import Dependency
 from PIL import Image
 from starlette.middleware import Middleware
 
@@ -19,23 +20,24 @@ from playground import limits
 from playground.datasets import Dataset
 from playground.device import share_threads
 from playground.ui import api, change, compare, diffusion, gan, vae
+from playground.ui.bodies import SmallBodies
 from playground.ui.door import Door
+from playground.ui.group import Group, Placed, every, place
 from playground.ui.lanes import LIVE, LiveGate
-from playground.ui.page import Page, Tab
+from playground.ui.page import Page
 from playground.ui.pages import RightPage, paths_of, restored, said_by, switch
 from playground.ui.text import COMMON, Words, attribute_table
 from playground.ui.theme import CSS, JS, theme
 from playground.zoo import Zoo
 
-log = logging.getLogger(__name__)
-
-TABS: tuple[ModuleType, ...] = (vae, gan, diffusion, compare, change)
+INSIDE = Group("inside", ("Inside diffusion", "확산 속으로"), ())
+TABS: tuple[ModuleType | Group, ...] = (vae, gan, diffusion, INSIDE, compare, change)
 
 
 def build(zoo: Zoo) -> gr.Blocks:
     """A page for every data set that has models, the first one at home; their words stand at `demo.words`."""
     datasets = zoo.datasets()
-    words = Words(COMMON, *map(attribute_table, datasets), *(module.TEXT for module in TABS))
+    words = Words(COMMON, *map(attribute_table, datasets), *(entry.TEXT for entry in every(TABS)))
     gate = LiveGate()  # one for all pages: they share a machine
     demo = Door(title="Generative Playground", delete_cache=(600, 3600))
     demo.words, demo.paths = words, paths_of(datasets)
@@ -52,31 +54,30 @@ def build_page(demo: gr.Blocks, page: Page, is_home: bool) -> None:
     """The page of one data set: header, tabs, and what happens when it is opened."""
     gr.HTML(header(page.words, page.zoo.datasets(), page.dataset))
     notice = gr.HTML(visible=False, elem_id="notice")
-    tabs: list[Tab] = []
-    panels: list[gr.Tab] = []
-    with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as selector:  # a phone shows every tab, too
-        for module in TABS:
-            if not module.can_show(page):
-                log.warning("no model of %s for the %s tab", page.dataset.name, module.NAME)
-                continue
-            with gr.Tab(page.words.label(f"tab_{module.NAME}"), id=module.NAME, elem_id=f"tab-{module.NAME}") as panel:
-                tabs.append(module.build(page))
-                panels.append(panel)
-
+    placed = place(page, TABS, "tabs")
     # at home, a link that names no data set means the recipe's default one
     implied = {} if is_home else {"dataset": page.dataset.name}
 
     def restore(request: gr.Request) -> dict[Component, object]:
-        return restored(page, tabs, selector, notice, said_by(request.query_params, implied))
+        return restored(page, placed, notice, said_by(request.query_params, implied))
 
-    controls = [component for tab in tabs for component in tab.controls.values()]
-    opened = demo.load(restore, None, [selector, notice, *controls], queue=False, api_visibility="private")
-    for tab, panel in zip(tabs, panels, strict=True):
-        if tab.ask is None:
-            opened.then(tab.draw, tab.inputs, tab.outputs, **tab.options)
-        else:  # a job waits until somebody looks; the first tab is selected as soon as it is there
-            looked = panel.select(tab.ask, tab.inputs, tab.outputs, **LIVE)
-            looked.then(tab.draw, None, tab.outputs, **tab.options)
+    controls = [component for each in placed for component in each.tab.controls.values()]
+    rows = list(dict.fromkeys(row for each in placed for row in each.selected))
+    opened = demo.load(restore, None, [notice, *rows, *controls], queue=False, api_visibility="private")
+    for each in placed:
+        draw_when_seen(each, opened)
+
+
+def draw_when_seen(placed: Placed, opened: Dependency) -> None:
+    """A live tab of the first row is drawn at once; a job, and what a group hides, waits until somebody looks."""
+    tab = placed.tab
+    if tab.ask is not None:  # the first tab of a row is selected as soon as it is there
+        looked = placed.panel.select(tab.ask, tab.inputs, tab.outputs, **LIVE)
+        looked.then(tab.draw, None, tab.outputs, **tab.options)
+    elif placed.is_inner:
+        placed.panel.select(tab.draw, tab.inputs, tab.outputs, **tab.options)
+    else:
+        opened.then(tab.draw, tab.inputs, tab.outputs, **tab.options)
 
 
 def header(words: Words, datasets: Sequence[Dataset], here: Dataset) -> str:
@@ -86,7 +87,8 @@ def header(words: Words, datasets: Sequence[Dataset], here: Dataset) -> str:
     )
     # gradio reads a tab's title once and never again: the page's script takes it from here when the language changes
     titles = "".join(
-        f'<span data-title-of="tab-{tab.NAME}-button">{words.both(f"tab_{tab.NAME}")}</span>' for tab in TABS
+        f'<span data-title-of="tab-{entry.NAME}-button">{words.both(f"tab_{entry.NAME}")}</span>'
+        for entry in every(TABS)
     )
     return (
         f'<header class="pg-head"><div class="pg-words"><h1>{words.both("page_title")}</h1>'
@@ -114,7 +116,7 @@ def launch(demo: gr.Blocks, **options: object) -> tuple:
         footer_links=["api", "settings"],
         pwa=False,
         share=False,
-        app_kwargs={"middleware": [Middleware(RightPage, demo.paths)]},
+        app_kwargs={"middleware": [Middleware(SmallBodies), Middleware(RightPage, demo.paths)]},
         **options,
     )
 

@@ -26,6 +26,7 @@ MAX_ATTRIBUTE_VALUES = 256
 MAX_TEXT_CHARACTERS = 64  # as typed: letters that make one syllable count one by one
 MAX_DRAWING_CHARACTERS = 4_000
 MAX_UPLOAD = "1mb"
+MAX_BODY_BYTES = 1_000_000  # of a request that uploads nothing
 MAX_PIXELS = 2_000_000
 MAX_QUEUE = 32
 MAX_LIVE_AT_ONCE = 4
