@@ -70,7 +70,7 @@ def test_the_page_answers_a_large_body_with_a_sentence_and_the_next_request_as_e
     def post(size: int) -> tuple[int, str]:
         body = json.dumps({"data": ["x" * size]}).encode()
         request = urllib.request.Request(
-            f"{server}/gradio_api/call/nothing", body, dict([("content-type", "application/json")])
+            f"{server}/gradio_api/call/nothing", body, {"content-type": "application/json"}
         )
         try:
             with urllib.request.urlopen(request) as answer:
