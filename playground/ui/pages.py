@@ -15,7 +15,8 @@ from playground import limits
 from playground.datasets import Dataset
 from playground.generate import as_text
 from playground.recipe import from_query
-from playground.ui.page import Page, Tab, updates_for
+from playground.ui.group import Placed
+from playground.ui.page import Page, updates_for
 from playground.ui.text import Words, title_key
 
 HOME = ""
@@ -74,19 +75,26 @@ def said_by(query: Mapping[str, str], implied: Mapping[str, str]) -> dict[str, s
     return {**implied, **said} if said else {}
 
 
-def restored(
-    page: Page, tabs: list[Tab], selector: gr.Tabs, notice: gr.HTML, said: Mapping[str, str]
-) -> dict[Component, object]:
+def restored(page: Page, placed: Sequence[Placed], notice: gr.HTML, said: Mapping[str, str]) -> dict[Component, object]:
     """Every control as the link says; a link that says something impossible opens the usual page with a sentence."""
     if not said:
         return {notice: gr.update(visible=False)}
     try:
-        recipe = from_query(said)
-        tab = next((tab for tab in tabs if tab.shows(recipe, page.zoo)), None)
-        if tab is None:
-            raise ValueError(f"no tab here shows the task {recipe.task}")
-        limits.one_of("dataset", recipe.dataset, [page.dataset.name])  # another page's is led there before
+        opened, updates = opened_by(page, placed, said)
     except ValueError as refusal:
         sentence = f'<p class="pg-error" role="alert">{page.words.both("link_refused", why=refusal)}</p>'
         return {notice: gr.update(value=sentence, visible=True)}
-    return {selector: gr.Tabs(selected=tab.name), **updates_for(tab.controls, as_text(recipe, page.dataset))}
+    return {**{row: gr.Tabs(selected=name) for row, name in opened.selected.items()}, **updates}
+
+
+def opened_by(page: Page, placed: Sequence[Placed], said: Mapping[str, str]) -> tuple[Placed, dict[Component, object]]:
+    """The tab that a link opens, and its controls as the link says."""
+    own = next((each for each in placed if each.tab.restore and said.get("task") == each.tab.name), None)
+    if own is not None:  # it has a recipe of its own kind
+        return own, own.tab.restore(said)
+    recipe = from_query(said)
+    opened = next((each for each in placed if each.tab.shows(recipe, page.zoo)), None)
+    if opened is None:
+        raise ValueError(f"no tab here shows the task {recipe.task}")
+    limits.one_of("dataset", recipe.dataset, [page.dataset.name])  # another page's is led there before
+    return opened, updates_for(opened.tab.controls, as_text(recipe, page.dataset))
