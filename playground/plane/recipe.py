@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from playground import limits
+from playground.recipe import from_query, to_query
 
+TASK = "chains"  # what a link to the plane says first, so that nobody takes it for one to pictures
 TARGETS = ("hills", "moons", "ring", "drawn")
 LANGEVIN = ("unadjusted", "adjusted")
 SAMPLERS = ("ddpm", "ddim", "dpmpp")
@@ -88,3 +91,13 @@ class PlaneRecipe:
         """The drawn points in the plane, each at the middle of its place on the grid."""
         places = [limits.MAX_PLANE * ((2 * LETTERS.index(letter) + 1) / GRID - 1) for letter in self.points]
         return tuple(zip(places[::2], places[1::2], strict=True))
+
+
+def to_link(recipe: PlaneRecipe) -> str:
+    """The recipe as the query of a link, such as `task=chains&v=1&target=moons`."""
+    return f"task={TASK}&{to_query(recipe)}"
+
+
+def from_link(said: Mapping[str, str]) -> PlaneRecipe:
+    """The recipe of a link's query; raises ValueError with a sentence for anything that is not one."""
+    return from_query({name: text for name, text in said.items() if (name, text) != ("task", TASK)}, PlaneRecipe)

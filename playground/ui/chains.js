@@ -2,10 +2,11 @@
 // { room, element, props, watch }; a room is a player's element with data-player. Nothing here asks the server.
 const MARKED = ["#e8590c", "#0b7285", "#c2255c", "#2b8a3e", "#1864ab"];  // chains with a colour and a trace of their own
 const OTHERS = "#495057", PAPER = "#fdfdff", INK = "#1f2937", REJECTED = "#d6336c", ACCEPTED = "#2b8a3e";
-const TRAIL = 14, SPEEDS = { slow: 3, normal: 20, fast: 90 };
+const TRAIL = 14, STALLED_MS = 3000, SPEEDS = { slow: 3, normal: 20, fast: 90 };
 const FAMILY = { diffusion: "#7c3aed", gan: "#d9480f", vae: "#2563eb", learned: "#7c3aed" };
 const LOSSES = { diffusion: ["#7c3aed"], gan: ["#1971c2", "#d9480f"], vae: ["#2563eb", "#0ca678"] };
 
+const isSame = (a, b) => a.positions === b.positions && a.pictures === b.pictures && a.arrows === b.arrows;
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 const places = (text) => new Int16Array(bytes(text).buffer);
 const signed = (text) => new Int8Array(bytes(text).buffer);
@@ -68,7 +69,7 @@ const marker = (paint, x, height) => {
 // a finished walk of chains
 class Walk {
   constructor(message) {
-    Object.assign(this, message);
+    Object.assign(this, message, { message });
     this.xy = places(message.positions);
     this.wanted = message.proposals ? places(message.proposals) : null;
     this.taken = message.accepted ? bytes(message.accepted) : null;
@@ -194,10 +195,13 @@ class Lessons {
       this.points = places(this.head.points);
     }
     for (const line of lines) this.frames.push(JSON.parse(line));
+    this.grownAt = performance.now();
     this.text = text;
     return !goesOn;
   }
   get last() { return Math.max(0, this.frames.length - 1); }
+  get isGrowing() { return this.frames.length > 0 && !this.isComplete && performance.now() - this.grownAt < STALLED_MS; }
+  get isComplete() { return Boolean(this.frames.length) && this.frames.at(-1).update === this.head.total; }
   frame(at) { return this.frames[Math.min(at, this.last)]; }
   draw({ paint, width }, at) {
     paint.fillStyle = PAPER;
@@ -299,7 +303,7 @@ class Room {
     };
     requestAnimationFrame(tick);
   }
-  isGrowing() { return this.panels.some((panel) => panel.made && panel.made.head && panel.made.frames.length && panel.made.frames.at(-1).update < panel.made.head.total); }
+  isGrowing() { return this.panels.some(({ made }) => made && made.isGrowing); }
   label() {
     const play = this.player.querySelector("[data-play]");
     play.textContent = this.isPlaying ? "❚❚" : "▶\ufe0e";
@@ -383,7 +387,7 @@ const roomOf = (name) => {
   }
   return rooms[name];
 };
-const join = ({ name, kind, element, props, watch }) => {
+const join = ({ name, kind, element, props, watch, learnt }) => {
   const panel = { element, made: null };
   const read = () => {
     const room = roomOf(kind);
@@ -393,10 +397,13 @@ const join = ({ name, kind, element, props, watch }) => {
     if (!value) { panel.made = null; room.show(room.at); return; }
     if (kind === "learn") {
       panel.made ||= new Lessons(name);
+      if (value === panel.made.text) return;
       const isNew = panel.made.read(value);
+      if (name === "diffusion" && panel.made.isComplete) learnt();
       if (isNew) room.begin(); else if (!room.isPlaying && !room.isHeld) room.play(); else room.show(room.at);
       return;
     }
+    if (panel.made && value.positions && isSame(panel.made.message, value)) return;
     panel.made = value.positions ? new Walk(value) : null;
     clearTimeout(room.starting);
     room.starting = setTimeout(() => room.begin(), 0);

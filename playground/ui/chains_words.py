@@ -101,22 +101,53 @@ TEXT = {
         "예시만 있으면 됩니다. 그림도 이렇게 만듭니다. <small>Vincent 2011, Ho et al. 2020</small>",
     ),
     "formula": ("The formula", "수식 보기"),
-    "numbers": ("What the numbers mean", "숫자의 뜻"),
+    "terms": ("What the numbers say", "숫자가 말하는 것"),
+    "term_acceptance": ("Acceptance", "수락률"),
+    "term_acceptance_says": (
+        "How many proposals a chain takes: near 100 % its steps are too timid, near 0 % too bold, a quarter to a half is healthy.",
+        "제안 가운데 받아들인 비율입니다. 100 %에 가까우면 걸음이 너무 소심하고 0 %에 가까우면 너무 대담합니다. 4분의 1에서 절반이면 "
+        "건강합니다.",
+    ),
+    "term_trace": ("Trace", "궤적"),
+    "term_trace_says": (
+        "Where a chain is at every step: lines that keep crossing each other are good, lines in lanes of their own are stuck.",
+        "걸음마다 체인이 어디 있는지 그린 선입니다. 선들이 서로 계속 엇갈리면 좋고, 저마다의 길에 머물면 갇힌 것입니다.",
+    ),
+    "term_autocorrelation": ("Autocorrelation", "자기상관"),
+    "term_autocorrelation_says": (
+        "How much a chain still remembers of where it was some steps ago: the sooner the bars sink to 0, the better.",
+        "몇 걸음 전에 어디 있었는지를 체인이 얼마나 기억하는지입니다. 막대가 빨리 0으로 내려갈수록 좋습니다.",
+    ),
+    "term_ess": ("ESS, effective sample size", "ESS, 유효 표본 크기"),
+    "term_ess_says": (
+        "How many independent samples all these draws are worth: neighbours in a chain resemble each other, so fewer.",
+        "뽑은 것 모두가 독립 표본 몇 개의 값어치인지입니다. 한 체인의 이웃한 표본들은 서로 닮아서 그보다 적습니다.",
+    ),
+    "term_r_hat": ("R̂", "R̂"),
+    "term_r_hat_says": (
+        "Whether the chains tell the same story: 1 when they agree, and up to 1.01 is usually asked for.",
+        "체인들이 같은 이야기를 하는지입니다. 일치하면 1이고, 보통 1.01 이하를 요구합니다.",
+    ),
+    "term_distance": ("Distance to the target", "목표까지의 거리"),
+    "term_distance_says": (
+        "How well the places of all chains now could be told from exact samples: green with ✓ means not at all.",
+        "지금 체인들이 있는 자리를 정확한 표본과 얼마나 구별할 수 있는지입니다. 초록색 ✓는 구별할 수 없다는 뜻입니다.",
+    ),
+    "numbers": ("The formulas", "수식 보기"),
     "numbers_more": (
-        "<b>Distance</b>: the energy distance 2 E‖X−Y‖ − E‖X−X′‖ − E‖Y−Y′‖ between where the chains stand now (X) and 512 exact "
-        "samples (Y), 0 when nothing tells them apart; as many exact samples as there are chains stay below the second number "
-        "19 times out of 20. <b>Hills reached</b>: at least a quarter of the chains that belong there. "
-        "<b>R̂</b>: the spread of all chains together, divided by the spread within each; 1 when they agree, and 1.01 is usually asked for. "
-        "<b>ESS</b>, effective sample size: draws of one chain resemble each other, so they are worth fewer independent ones: "
-        "N / (1 + 2 Σ autocorrelations). Both leave out the first half of the steps, the way from the start, and both know only what the "
-        "chains have seen: if all are stuck on the same hill, all looks well. Computed by ArviZ. "
-        "<small>Székely and Rizzo 2013, Vehtari et al. 2021</small>",
-        "<b>거리</b>: 지금 체인들이 있는 곳(X)과 정확한 표본 512개(Y) 사이의 에너지 거리 2 E‖X−Y‖ − E‖X−X′‖ − E‖Y−Y′‖입니다. 둘을 구별할 수 "
-        "없으면 0이고, 체인 수만큼의 정확한 표본이라면 스무 번 가운데 열아홉 번은 두 번째 수보다 작습니다. <b>찾은 언덕</b>: 거기 있어야 할 "
-        "체인의 4분의 1 이상이 있는 언덕의 수입니다. <b>R̂</b>: 모든 체인을 합친 퍼짐을 체인 하나하나의 퍼짐으로 나눈 값으로, 서로 일치하면 "
-        "1이고 보통 1.01 이하를 요구합니다. <b>ESS</b>(유효 표본 크기): 한 체인의 표본들은 서로 닮아서 더 적은 수의 독립 표본 값어치만 "
-        "합니다. N / (1 + 2 Σ 자기상관). 둘 다 출발점에서 오는 길인 앞 절반을 빼고 계산하며, 체인이 본 것만 압니다. 모두 같은 언덕에 갇히면 "
-        "다 좋아 보입니다. ArviZ로 계산합니다. <small>Székely and Rizzo 2013, Vehtari et al. 2021</small>",
+        "<b>Autocorrelation</b> at lag k: ρ<sub>k</sub> = 1 − E[(x<sub>s</sub> − x<sub>s+k</sub>)²] / 2Var(x), about the mean of all "
+        "chains. <b>ESS</b> = N / (1 + 2 Σ ρ<sub>k</sub>). <b>R̂</b> = √(variance of all chains together / mean variance within a "
+        "chain), ranks instead of places. All three leave out the first half of the steps, the way from the start; the coordinate "
+        "that mixes worse counts. They know only what the chains have seen: if all are stuck on the same hill, all looks well. "
+        "ArviZ computes them. <b>Distance</b>: the energy distance 2 E‖X−Y‖ − E‖X−X′‖ − E‖Y−Y′‖ of the chains X from 512 exact samples Y; "
+        "as many exact samples as there are chains stay below the second number 19 times out of 20. <b>Hills reached</b>: with at least a "
+        "quarter of the chains that belong there. <small>Székely and Rizzo 2013, Vehtari et al. 2021</small>",
+        "<b>자기상관</b>(k걸음 차이): ρ<sub>k</sub> = 1 − E[(x<sub>s</sub> − x<sub>s+k</sub>)²] / 2Var(x), 모든 체인의 평균을 기준으로 "
+        "합니다. <b>ESS</b> = N / (1 + 2 Σ ρ<sub>k</sub>). <b>R̂</b> = √(모든 체인을 합친 분산 / 체인 안의 분산 평균), 위치 대신 순위로 "
+        "계산합니다. 셋 다 출발점에서 오는 길인 앞 절반을 빼고, 두 좌표 가운데 더 느리게 섞이는 쪽을 봅니다. 체인이 본 것만 알기 때문에 모두 "
+        "같은 언덕에 갇히면 다 좋아 보입니다. ArviZ로 계산합니다. <b>거리</b>: 체인 X와 정확한 표본 512개 Y 사이의 에너지 거리 "
+        "2 E‖X−Y‖ − E‖X−X′‖ − E‖Y−Y′‖입니다. 체인 수만큼의 정확한 표본이라면 스무 번 가운데 열아홉 번은 두 번째 수보다 작습니다. "
+        "<b>찾은 언덕</b>: 거기 있어야 할 체인의 4분의 1 이상이 있는 언덕의 수입니다. <small>Székely and Rizzo 2013, Vehtari et al. 2021</small>",
     ),
     "waiting_for_network": (
         "The network is still learning: further down you can watch it.",

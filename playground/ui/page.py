@@ -45,6 +45,8 @@ class Tab:
     shows: Callable[[Recipe, Zoo], bool]  # whether a link with this recipe opens here
     options: Mapping[str, object]  # the lane's event options
     ask: Callable[..., object] | None = None  # job lane: notes at once, unqueued, what `draw` is to do in its turn
+    # for a tab with a recipe of its own, whose links say `task=<name>`: the controls as such a link says
+    restore: Callable[[Mapping[str, str]], dict[Component, object]] | None = None
 
     @property
     def inputs(self) -> set[Component]:
