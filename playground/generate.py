@@ -140,7 +140,8 @@ def check(recipe: Recipe, zoo: Zoo) -> Entry:
         raise ValueError(f"text must be one character for the task {recipe.task}, got {characters}")
     family = entry.card.family
     suits = {"sample": True, "walk": True, "compare": True, "map": family == "vae", "encode": family == "vae"}
-    if not suits.get(recipe.task, family == "gan"):
+    suits["judge"] = family == "gan"
+    if not suits.get(recipe.task, False):
         raise ValueError(f"task {recipe.task} is not something that {recipe.model} can do")
     if len(recipe.shifts) > entry.num_shifts:
         raise ValueError(

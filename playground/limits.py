@@ -12,6 +12,7 @@ from collections.abc import Sequence
 MAX_SEED = 2**32 - 1
 MAX_COUNT = 16
 MAX_STEPS = 1000
+MAX_TIMESTEP = 999  # the noise levels are t = 0 .. 999
 MAX_NETWORK_EVALUATIONS = 4000  # pictures x steps x (2 with guidance, 2 with Heun): about half a minute on two cores
 MAX_TEMPERATURE = 2.0
 MAX_TRUNCATION = 1.5

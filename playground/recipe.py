@@ -11,8 +11,11 @@ from urllib.parse import parse_qsl, urlencode
 from playground import limits
 
 VERSION = 1
-TASKS = ("sample", "walk", "map", "encode", "judge", "compare", "change")
+TASKS = ("sample", "walk", "map", "encode", "judge", "compare", "change", "forward", "ladder")
+FAMILY_TASKS = ("sample", "walk", "map", "encode", "judge")  # what one model does, in its own family's tab
 SAMPLERS = ("ddpm", "ddim", "dpmpp", "sde_dpmpp", "unipc", "euler", "euler_a", "heun")
+SCHEDULES = ("linear", "scaled_linear", "cosine", "sigmoid")
+LADDERS = ("steps", "guidance")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Recipe:
     picture: int = 0  # which held-out picture to encode or judge
     drawing: str = ""  # the visitor's own picture (see `playground.drawing`), instead of a held-out one
     models: tuple[str, ...] = ()  # which models a comparison sets side by side; none = those that it usually does
+    t: int = 300  # how far the forward process has gone
+    schedule: str = "linear"  # the forward process's noise levels
+    ladder: str = "steps"  # what a ladder goes up in
+    samplers: tuple[str, ...] = ()  # which samplers go up a ladder side by side; none = `sampler` alone
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -80,6 +87,13 @@ class Recipe:
         put("models", tuple(limits.identifier("models", name) for name in models))
         if len(set(self.models)) < len(self.models):
             raise ValueError(f"models must be different from one another, got {limits.shown(self.models)}")
+        put("t", limits.whole("t", self.t, 0, limits.MAX_TIMESTEP))
+        put("schedule", limits.one_of("schedule", self.schedule, SCHEDULES))
+        put("ladder", limits.one_of("ladder", self.ladder, LADDERS))
+        samplers = limits.sequence("samplers", self.samplers, len(SAMPLERS))
+        put("samplers", tuple(limits.one_of("samplers", name, SAMPLERS) for name in samplers))
+        if len(set(self.samplers)) < len(self.samplers):
+            raise ValueError(f"samplers must be different from one another, got {limits.shown(self.samplers)}")
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -143,7 +157,7 @@ def from_query(query: str | Mapping[str, str], kind: type[Kind] = Recipe) -> Kin
         if type(default) is str or default is None:
             values[name] = text
         elif type(default) is tuple:
-            item = {"labels": int, "change": int, "models": str}.get(name, float)
+            item = {"labels": int, "change": int, "models": str, "samplers": str}.get(name, float)
             values[name] = tuple(number(part, item) for part in text.split(",")) if text else ()
         else:
             values[name] = number(text, type(default))

@@ -22,7 +22,9 @@ from PIL import Image
 from playground import drawing, limits
 from playground.recipe import (
     DEFAULT,
+    LADDERS,
     SAMPLERS,
+    SCHEDULES,
     TASKS,
     Recipe,
     from_dict,
@@ -65,6 +67,10 @@ valid_fields = {
     "picture": st.integers(0, limits.MAX_REFERENCE),
     "drawing": st.text("ABCabc012-_", max_size=100),
     "models": st.lists(identifiers, max_size=limits.MAX_COMPARED, unique=True).map(tuple),
+    "t": st.integers(0, limits.MAX_TIMESTEP),
+    "schedule": st.sampled_from(SCHEDULES),
+    "ladder": st.sampled_from(LADDERS),
+    "samplers": st.lists(st.sampled_from(SAMPLERS), unique=True).map(tuple),
 }
 recipes = st.builds(Recipe, **valid_fields)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from playground import limits, render
 from playground.datasets.base import UnfinishedTextError
 from playground.generate import Frame, by_word, check, evaluations_per_picture, generate, num_characters, usual
-from playground.recipe import DEFAULT, SAMPLERS, Recipe
+from playground.recipe import DEFAULT, FAMILY_TASKS, SAMPLERS, Recipe
 from playground.sampling.reverse import STOCHASTIC, Step
 from playground.ui import controls, views
 from playground.ui.lanes import JOB, LIVE
@@ -324,7 +324,7 @@ def advice(page: Page, recipe: Recipe) -> str:
 
 
 def shows(recipe: Recipe, zoo: Zoo) -> bool:
-    return recipe.task not in ("compare", "change") and zoo.card(recipe.dataset, recipe.model).family == "diffusion"
+    return recipe.task in FAMILY_TASKS and zoo.card(recipe.dataset, recipe.model).family == "diffusion"
 
 
 def can_show(page: Page) -> bool:

@@ -10,7 +10,7 @@ from gradio.components import Component
 
 from playground import limits, render
 from playground.generate import Frame, by_word, last
-from playground.recipe import Recipe
+from playground.recipe import FAMILY_TASKS, Recipe
 from playground.ui import controls, views
 from playground.ui.lanes import LIVE
 from playground.ui.page import Page, Tab, answered, first_character, hidden_unless, on_any, only, recipe_from
@@ -106,7 +106,7 @@ def noise(page: Page, recipe: Recipe, frame: Frame) -> str:
 
 
 def shows(recipe: Recipe, zoo: Zoo) -> bool:
-    return recipe.task not in ("compare", "change") and zoo.card(recipe.dataset, recipe.model).family == "gan"
+    return recipe.task in FAMILY_TASKS and zoo.card(recipe.dataset, recipe.model).family == "gan"
 
 
 def can_show(page: Page) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from playground import limits, render
 from playground.generate import Encoding, Frame, by_word, last
-from playground.recipe import Recipe
+from playground.recipe import FAMILY_TASKS, Recipe
 from playground.ui import controls, views
 from playground.ui.lanes import LIVE
 from playground.ui.page import (
@@ -260,7 +260,7 @@ def numbers(page: Page, encoding: Encoding) -> str:
 
 
 def shows(recipe: Recipe, zoo: Zoo) -> bool:
-    return recipe.task not in ("compare", "change") and zoo.card(recipe.dataset, recipe.model).family == "vae"
+    return recipe.task in FAMILY_TASKS and zoo.card(recipe.dataset, recipe.model).family == "vae"
 
 
 def can_show(page: Page) -> bool:
