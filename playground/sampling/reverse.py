@@ -146,11 +146,28 @@ def reverse(
     `noise` is [batch, channels, size, size] at unit variance; `generators`, one per picture, feed stochastic samplers.
     """
     set_steps(scheduler, steps)
-    sample = noise * scheduler.init_noise_sigma
+    yield from descend(denoise, scheduler, noise * scheduler.init_noise_sigma, generators, eta)
+
+
+@torch.inference_mode()
+def descend(
+    denoise: Denoiser,
+    scheduler: SchedulerMixin,
+    sample: Tensor,
+    generators: Sequence[Generator],
+    eta: float = 0.0,
+    begin: int = 0,
+    end: int | None = None,
+) -> Iterator[Step]:
+    """The part of the reverse process from the scheduler's timestep number `begin` up to, not including, number `end`.
+
+    `sample` is in the scheduler's own units. What a solver remembers lies in `scheduler`, where the noise on the way
+    stands in `generators`: going on with both of them and the last `x_next` is the same as never having paused.
+    """
     options = step_options(scheduler, eta, list(generators))
-    alphas_cumprod = scheduler.alphas_cumprod.to(noise.device)
+    alphas_cumprod = scheduler.alphas_cumprod.to(sample.device)
     total = len(scheduler.timesteps)
-    for index, t in enumerate(scheduler.timesteps):
+    for index, t in list(enumerate(scheduler.timesteps))[begin:end]:
         x_t = scheduler.scale_model_input(sample, t)
         output = denoise(x_t, t)
         a = alphas_cumprod[int(t.round())]
