@@ -17,12 +17,16 @@ from playground.datasets import Dataset
 from playground.models import GAN, VAE, Diffusion
 from playground.models.vae import kl_per_dimension, reconstruction_loss, sample_posterior
 from playground.recipe import Recipe
+from playground.sampling.branching import Leg, painted_over, reverse_in_legs
+from playground.sampling.editing import num_repaint_steps, repaint, sdedit, steps_left
 from playground.sampling.noise import draw_noise, seeded_generators, seeded_noise
 from playground.sampling.paths import grid, walk
 from playground.sampling.reverse import Step, build_scheduler, guided, reverse
 from playground.zoo import Entry, Zoo
 
 MAP_SIDE = 15
+STEERED = ("edit", "inpaint", "blend", "branch", "decide")  # tasks of diffusion alone
+INPAINTERS = ("ddpm", "ddim")  # samplers that remember nothing of the steps before, so that one may go back up
 NORMAL_99 = 2.576  # half of the width that holds 99 % of a standard normal distribution
 
 
@@ -126,21 +130,33 @@ def for_each_character(values: Tensor, labels: Tensor) -> Tensor:
     return values.repeat_interleave(len(labels) // len(values), dim=0)
 
 
+def asks_per_step(recipe: Recipe) -> int:
+    """How many times a diffusion recipe asks its network at a noise level: twice where guidance compares."""
+    scales = {recipe.guidance_scale}
+    is_told = any(recipe.labels) or bool(recipe.text)
+    if recipe.task in ("branch", "decide"):
+        is_told = is_told or "label" in recipe.branch_with or recipe.task == "decide"
+        scales |= {recipe.branch_guidance} if "guidance" in recipe.branch_with else set()
+    return 2 if is_told and scales - {0.0, 1.0} else 1
+
+
 def evaluations_per_picture(recipe: Recipe) -> int:
-    """How many times a diffusion recipe asks its network for one picture."""
-    asks = 2 if recipe.guidance_scale not in (0.0, 1.0) and (any(recipe.labels) or recipe.text) else 1
-    return asks * (2 * recipe.steps - 1 if recipe.sampler == "heun" else recipe.steps)
+    """How many times a diffusion recipe asks its network for one picture, at most."""
+    if recipe.task == "inpaint":
+        return asks_per_step(recipe) * num_repaint_steps(recipe.steps, recipe.jump_length, recipe.resamples)
+    steps = steps_left(recipe.steps, recipe.strength) if recipe.task == "edit" else recipe.steps
+    return asks_per_step(recipe) * (2 * steps - 1 if recipe.sampler == "heun" else steps)
 
 
 def check(recipe: Recipe, zoo: Zoo) -> Entry:
     """Open the recipe's model and check what only the model knows; raises ValueError with a sentence."""
     entry = zoo.open(recipe.dataset, recipe.model)
     characters = len(labels_for(recipe, entry, 1))
-    if characters > 1 and recipe.task in ("encode", "judge"):
+    if characters > 1 and recipe.task in ("encode", "judge", "inpaint", "edit", "branch", "decide"):
         raise ValueError(f"text must be one character for the task {recipe.task}, got {characters}")
     family = entry.card.family
     suits = {"sample": True, "walk": True, "compare": True, "map": family == "vae", "encode": family == "vae"}
-    suits["judge"] = family == "gan"
+    suits |= {"judge": family == "gan"} | dict.fromkeys(STEERED, family == "diffusion")
     if not suits.get(recipe.task, False):
         raise ValueError(f"task {recipe.task} is not something that {recipe.model} can do")
     if len(recipe.shifts) > entry.num_shifts:
@@ -150,8 +166,10 @@ def check(recipe: Recipe, zoo: Zoo) -> Entry:
     is_flat = family == "vae" and entry.network.config.latent_dim == 2
     if (recipe.point or recipe.task == "map") and not is_flat:
         raise ValueError(f"point needs a model with a two-dimensional latent space, not {recipe.model}")
-    if recipe.task in ("encode", "judge") and not recipe.drawing:
+    if recipe.task in ("encode", "judge", "edit", "inpaint") and not recipe.drawing:
         limits.whole("picture", recipe.picture, 0, len(zoo.reference(recipe.dataset).images) - 1)
+    if recipe.task in STEERED:
+        check_steering(recipe, entry)
     if family == "diffusion":
         total = evaluations_per_picture(recipe) * recipe.count * characters
         if total > limits.MAX_NETWORK_EVALUATIONS:
@@ -160,6 +178,34 @@ def check(recipe: Recipe, zoo: Zoo) -> Entry:
                 f"this recipe needs {total}"
             )
     return entry
+
+
+def check_steering(recipe: Recipe, entry: Entry) -> None:
+    """Check what only edits, in-painting and branches use; raises ValueError with a sentence."""
+    if recipe.drawing:
+        drawing.unpack(recipe.drawing, entry.dataset.shape)
+    if recipe.task == "inpaint":
+        limits.one_of("sampler", recipe.sampler, INPAINTERS)
+        if not recipe.mask:
+            raise ValueError("mask must mark the pixels that are to be made new")
+        drawing.unpack_mask(recipe.mask, entry.dataset.shape)
+    if recipe.task == "branch":
+        limits.whole("branch_at", recipe.branch_at, 0, recipe.steps)
+        if "paint" in recipe.branch_with and recipe.paint:
+            drawing.unpack_paint(recipe.paint, entry.dataset.shape)
+    if "label" in recipe.branch_with or recipe.task == "decide":
+        changed_labels(recipe, entry, labels_for(recipe, entry, 1))
+
+
+def changed_labels(recipe: Recipe, entry: Entry, labels: Tensor) -> Tensor:
+    """The labels [n, attributes] with the recipe's one thing changed; raises ValueError where there is none such."""
+    attributes = entry.dataset.attributes
+    if len(recipe.change) != 2 or not attributes:
+        raise ValueError(f"change must name an attribute and its new value, got {limits.shown(recipe.change)}")
+    place = limits.whole("change", recipe.change[0], 0, len(attributes) - 1)
+    changed = labels.clone()
+    changed[:, place] = limits.whole("change", recipe.change[1], 0, attributes[place].num_values)
+    return changed
 
 
 def generate(recipe: Recipe, zoo: Zoo) -> Iterator[Frame]:
@@ -174,7 +220,7 @@ def generate(recipe: Recipe, zoo: Zoo) -> Iterator[Frame]:
         case GAN():
             frames = judge(recipe, entry, zoo) if recipe.task == "judge" else fabricate(recipe, entry)
         case Diffusion():
-            frames = denoise(recipe, entry)
+            frames = denoise(recipe, entry, zoo)
     yield from frames
 
 
@@ -186,7 +232,7 @@ def last(recipe: Recipe, zoo: Zoo) -> Frame:
 
 def start_noise(recipe: Recipe, shape: tuple[int, ...]) -> Tensor:
     """The noise that the recipe's seeds make: one draw a picture, or a walk from one seed's to another's."""
-    if recipe.task == "walk":
+    if recipe.task in ("walk", "blend"):
         first, second = seeded_noise((recipe.seed, recipe.seed_to), shape)
         return walk(first, second, recipe.count)
     return seeded_noise(recipe.seeds, shape)
@@ -293,22 +339,80 @@ def judge(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Frame]:
     yield Frame(x0, time.perf_counter() - begin, 1, is_last=True, realness=verdict)
 
 
-def denoise(recipe: Recipe, entry: Entry) -> Iterator[Frame]:
+def denoise(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Frame]:
     """Diffusion: noise -> pictures, one Frame a step; its pictures are the predicted clean ones until the last."""
     begin = time.perf_counter()
-    network = entry.network
-    labels = labels_for(recipe, entry, recipe.count)
-    is_walk = recipe.task == "walk"
-    seeds = [recipe.seed] * recipe.count if is_walk else recipe.seeds
-    generators = seeded_generators([seed for seed in seeds for _ in range(len(labels) // recipe.count)])
-    noise = draw_noise(generators, entry.dataset.shape)
-    if is_walk:  # other beginnings; the noise on the way stays that of the first seed's own picture
-        noise = for_each_character(start_noise(recipe, entry.dataset.shape), labels)
-    scheduler = build_scheduler(recipe.sampler, network.noise_schedule)
-    asked = guided(network, labels, recipe.guidance_scale)
     each = evaluations_per_picture(recipe)
-    for step in reverse(asked, scheduler, noise, recipe.steps, generators, recipe.eta):
+    for step in trajectory(recipe, entry, zoo):
         is_last = step.index == step.total - 1
         pictures = (step.x_next if is_last else step.x0).clamp(-1, 1)
         done = each * (step.index + 1) // step.total
         yield Frame(pictures, time.perf_counter() - begin, done, is_last, step=step)
+
+
+def trajectory(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Step]:
+    """The steps of a diffusion recipe."""
+    labels = labels_for(recipe, entry, recipe.count)
+    is_walk = recipe.task in ("walk", "blend")
+    seeds = [recipe.seed] * recipe.count if is_walk or recipe.task == "decide" else recipe.seeds
+    is_begun_otherwise = recipe.task == "branch" and "seed" in recipe.branch_with and recipe.branch_at == 0
+    if is_begun_otherwise:
+        seeds = other_seeds(recipe)
+    generators = seeded_generators([seed for seed in seeds for _ in range(len(labels) // recipe.count)])
+    noise = draw_noise(generators, entry.dataset.shape)
+    if is_walk:  # other beginnings; the noise on the way stays that of the first seed's own picture
+        noise = for_each_character(start_noise(recipe, entry.dataset.shape), labels)
+    scheduler = build_scheduler(recipe.sampler, entry.network.noise_schedule)
+    asked = guided(entry.network, labels, recipe.guidance_scale)
+    way = (recipe.steps, generators, recipe.eta)
+    match recipe.task:
+        case "edit":
+            x0, _ = given_picture(recipe, entry, zoo)
+            return sdedit(asked, scheduler, x0, noise, recipe.steps, recipe.strength, generators, recipe.eta)
+        case "inpaint":
+            x0, _ = given_picture(recipe, entry, zoo)
+            mask = drawing.unpack_mask(recipe.mask, entry.dataset.shape)
+            jumps = (recipe.jump_length, recipe.resamples)
+            return repaint(asked, scheduler, x0, mask, noise, recipe.steps, *jumps, generators, recipe.eta)
+        case "branch":
+            return reverse_in_legs([Leg(0, asked), branch(recipe, entry, labels, noise)], scheduler, noise, *way)
+        case "decide":
+            return reverse_in_legs(decisions(recipe, entry, labels), scheduler, noise, *way)
+        case _:
+            return reverse(asked, scheduler, noise, *way)
+
+
+def other_seeds(recipe: Recipe) -> list[int]:
+    """The seeds of the noise in a branch with another seed."""
+    return [(recipe.seed_to + k) % (limits.MAX_SEED + 1) for k in range(recipe.count)]
+
+
+def branch(recipe: Recipe, entry: Entry, labels: Tensor, noise: Tensor) -> Leg:
+    """The part of a branch that is its own: from `branch_at` on, what `branch_with` names is different."""
+    scale, generators, touch = recipe.guidance_scale, None, None
+    if "label" in recipe.branch_with:
+        labels = changed_labels(recipe, entry, labels)
+    if "guidance" in recipe.branch_with:
+        scale = recipe.branch_guidance
+    if "seed" in recipe.branch_with and recipe.branch_at > 0:
+        generators = seeded_generators(other_seeds(recipe))
+        draw_noise(generators, entry.dataset.shape)  # their own beginning: what follows is their noise on the way
+    if "paint" in recipe.branch_with and recipe.paint:
+        touch = painted_over(*drawing.unpack_paint(recipe.paint, entry.dataset.shape), noise)
+    return Leg(recipe.branch_at, guided(entry.network, labels, scale), generators, touch)
+
+
+def decision_steps(recipe: Recipe) -> list[int]:
+    """After how many steps each picture of the task "decide" hears the other label: evenly from 0 (from the beginning
+    on) to all of them (never)."""
+    return [round(k * recipe.steps / max(1, recipe.count - 1)) for k in range(recipe.count)]
+
+
+def decisions(recipe: Recipe, entry: Entry, labels: Tensor) -> list[Leg]:
+    """One picture many times over; a leg begins wherever one of them hears the other label from there on."""
+    others, heard_from = changed_labels(recipe, entry, labels), torch.tensor(decision_steps(recipe))
+    legs = []
+    for begin in sorted({0, *heard_from.tolist()} - {recipe.steps}):
+        asked = torch.where((heard_from <= begin)[:, None], others, labels)
+        legs.append(Leg(begin, guided(entry.network, asked, recipe.guidance_scale)))
+    return legs

@@ -12,10 +12,12 @@ from playground import limits
 
 VERSION = 1
 TASKS = ("sample", "walk", "map", "encode", "judge", "compare", "change", "forward", "ladder")
+TASKS += ("edit", "inpaint", "blend", "branch", "decide")  # what a diffusion model does with a picture, or on its way
 FAMILY_TASKS = ("sample", "walk", "map", "encode", "judge")  # what one model does, in its own family's tab
 SAMPLERS = ("ddpm", "ddim", "dpmpp", "sde_dpmpp", "unipc", "euler", "euler_a", "heun")
 SCHEDULES = ("linear", "scaled_linear", "cosine", "sigmoid")
 LADDERS = ("steps", "guidance")
+BRANCHINGS = ("label", "seed", "guidance", "paint")  # as `change`, `seed_to`, `branch_guidance` and `paint` say
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,14 @@ class Recipe:
     schedule: str = "linear"  # the forward process's noise levels
     ladder: str = "steps"  # what a ladder goes up in
     samplers: tuple[str, ...] = ()  # which samplers go up a ladder side by side; none = `sampler` alone
+    strength: float = 0.6  # how far a given picture is noised before it is denoised: 1 forgets it
+    mask: str = ""  # the pixels to make new, packed as `drawing` is: any level but 0
+    resamples: int = 4  # how often in-painting walks each stretch of `jump_length` steps
+    jump_length: int = 5
+    branch_at: int = 0  # after how many steps a branch leaves its trunk
+    branch_with: tuple[str, ...] = ()  # what is different from there on, of `BRANCHINGS`
+    branch_guidance: float = 4.0
+    paint: str = ""  # levels 1 .. 15 are painted from black to white, level 0 leaves a pixel as it is
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -94,6 +104,15 @@ class Recipe:
         put("samplers", tuple(limits.one_of("samplers", name, SAMPLERS) for name in samplers))
         if len(set(self.samplers)) < len(self.samplers):
             raise ValueError(f"samplers must be different from one another, got {limits.shown(self.samplers)}")
+        put("strength", limits.real("strength", self.strength, 0, 1))
+        for name in ("mask", "paint"):
+            put(name, limits.base64_text(name, getattr(self, name), limits.MAX_DRAWING_CHARACTERS))
+        put("resamples", limits.whole("resamples", self.resamples, 1, limits.MAX_RESAMPLES))
+        put("jump_length", limits.whole("jump_length", self.jump_length, 1, limits.MAX_JUMP))
+        put("branch_at", limits.whole("branch_at", self.branch_at, 0, limits.MAX_STEPS))
+        put("branch_guidance", limits.real("branch_guidance", self.branch_guidance, 0, limits.MAX_GUIDANCE))
+        branch_with = limits.sequence("branch_with", self.branch_with, len(BRANCHINGS))
+        put("branch_with", tuple(limits.one_of("branch_with", name, BRANCHINGS) for name in branch_with))
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -157,7 +176,7 @@ def from_query(query: str | Mapping[str, str], kind: type[Kind] = Recipe) -> Kin
         if type(default) is str or default is None:
             values[name] = text
         elif type(default) is tuple:
-            item = {"labels": int, "change": int, "models": str, "samplers": str}.get(name, float)
+            item = {"labels": int, "change": int, "models": str, "samplers": str, "branch_with": str}.get(name, float)
             values[name] = tuple(number(part, item) for part in text.split(",")) if text else ()
         else:
             values[name] = number(text, type(default))

@@ -21,6 +21,7 @@ from PIL import Image
 
 from playground import drawing, limits
 from playground.recipe import (
+    BRANCHINGS,
     DEFAULT,
     LADDERS,
     SAMPLERS,
@@ -71,6 +72,14 @@ valid_fields = {
     "schedule": st.sampled_from(SCHEDULES),
     "ladder": st.sampled_from(LADDERS),
     "samplers": st.lists(st.sampled_from(SAMPLERS), unique=True).map(tuple),
+    "strength": numbers(0, 1),
+    "mask": st.text("ABCabc012-_", max_size=100),
+    "resamples": st.integers(1, limits.MAX_RESAMPLES),
+    "jump_length": st.integers(1, limits.MAX_JUMP),
+    "branch_at": st.integers(0, limits.MAX_STEPS),
+    "branch_with": st.lists(st.sampled_from(BRANCHINGS), max_size=len(BRANCHINGS)).map(tuple),
+    "branch_guidance": numbers(0, limits.MAX_GUIDANCE),
+    "paint": st.text("ABCabc012-_", max_size=100),
 }
 recipes = st.builds(Recipe, **valid_fields)
 
