@@ -19,6 +19,7 @@ from starlette.middleware import Middleware
 from playground import limits
 from playground.datasets import Dataset
 from playground.device import share_threads
+from playground.engine import Engines
 from playground.ui import api, change, compare, diffusion, gan, vae
 from playground.ui.bodies import SmallBodies
 from playground.ui.door import Door
@@ -125,7 +126,11 @@ def main() -> None:
     """Open the playground over `pretrained/`."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     share_threads()
-    zoo = Zoo()
+    engines = Engines()
+    zoo = Zoo(fit=engines)
     if not zoo.datasets():
         raise SystemExit("There are no models in pretrained/: train one with `python -m playground.training`.")
-    launch(build(zoo))
+    demo = build(zoo)
+    launch(demo, prevent_thread_lock=True)
+    engines.prepare_behind(zoo)  # once the page is there, which must not wait for it
+    demo.block_thread()

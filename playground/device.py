@@ -28,6 +28,11 @@ def share_threads() -> int:
     return threads
 
 
+def job_threads() -> int:
+    """Threads of an engine whose threads wait without holding a core: all of them, the live lane gets in between."""
+    return os.cpu_count() or 1
+
+
 def job_seconds(recipe: object, *_: object) -> int:
     """An upper estimate of the GPU seconds that a recipe needs, declared to ZeroGPU's scheduler."""
     return min(60, 5 + int(0.004 * recipe.steps * recipe.count))

@@ -363,7 +363,7 @@ def trajectory(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Step]:
     if is_walk:  # other beginnings; the noise on the way stays that of the first seed's own picture
         noise = for_each_character(start_noise(recipe, entry.dataset.shape), labels)
     scheduler = build_scheduler(recipe.sampler, entry.network.noise_schedule)
-    asked = guided(entry.network, labels, recipe.guidance_scale)
+    asked = guided(entry.predict, labels, recipe.guidance_scale)
     way = (recipe.steps, generators, recipe.eta)
     match recipe.task:
         case "edit":
@@ -399,7 +399,7 @@ def branch(recipe: Recipe, entry: Entry, labels: Tensor, noise: Tensor) -> Leg:
         draw_noise(generators, entry.dataset.shape)  # their own beginning: what follows is their noise on the way
     if "paint" in recipe.branch_with and recipe.paint:
         touch = painted_over(*drawing.unpack_paint(recipe.paint, entry.dataset.shape), noise)
-    return Leg(recipe.branch_at, guided(entry.network, labels, scale), generators, touch)
+    return Leg(recipe.branch_at, guided(entry.predict, labels, scale), generators, touch)
 
 
 def decision_steps(recipe: Recipe) -> list[int]:
@@ -414,5 +414,5 @@ def decisions(recipe: Recipe, entry: Entry, labels: Tensor) -> list[Leg]:
     legs = []
     for begin in sorted({0, *heard_from.tolist()} - {recipe.steps}):
         asked = torch.where((heard_from <= begin)[:, None], others, labels)
-        legs.append(Leg(begin, guided(entry.network, asked, recipe.guidance_scale)))
+        legs.append(Leg(begin, guided(entry.predict, asked, recipe.guidance_scale)))
     return legs

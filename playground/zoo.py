@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -92,6 +92,7 @@ class Entry:
     network: Model
     card: Card
     dataset: Dataset
+    predict: Callable[..., Tensor]  # the network itself, or a faster form of it
 
     @cached_property
     def latent_order(self) -> list[int]:
@@ -153,12 +154,25 @@ def check_facts(card: Card, network: Model) -> None:
             card.numbers(f"real_logits.{pattern}")
 
 
-class Zoo:
-    """The models under one folder. A damaged one is left out with a line in the log; the rest work."""
+def as_it_is(network: Model, _: Card) -> Callable[..., Tensor]:
+    return network
 
-    def __init__(self, root: Path = PRETRAINED_FOLDER, capacity: int = limits.MAX_MODELS_IN_MEMORY) -> None:
+
+class Zoo:
+    """The models under one folder. A damaged one is left out with a line in the log; the rest work.
+
+    `fit` gives what is to be asked for predictions in a network's place.
+    """
+
+    def __init__(
+        self,
+        root: Path = PRETRAINED_FOLDER,
+        capacity: int = limits.MAX_MODELS_IN_MEMORY,
+        fit: Callable[[Model, Card], Callable[..., Tensor]] = as_it_is,
+    ) -> None:
         self.root = root
         self.capacity = capacity
+        self._fit = fit
         self._lock = threading.Lock()
         self._loaded: OrderedDict[tuple[str, str], Entry] = OrderedDict()
         self._references: dict[str, Reference] = {}
@@ -204,8 +218,9 @@ class Zoo:
             entry = self._loaded.get((dataset, model))
             if entry is None:
                 check_hashes(card)
-                entry = Entry(load_model(card.folder), card, DATASETS[dataset])
-                check_facts(card, entry.network)
+                network = load_model(card.folder)
+                check_facts(card, network)
+                entry = Entry(network, card, DATASETS[dataset], self._fit(network, card))
                 self._loaded[dataset, model] = entry
                 while len(self._loaded) > self.capacity:
                     self._loaded.popitem(last=False)

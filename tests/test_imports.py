@@ -26,6 +26,7 @@ ROOMS = (
     "sampling",
     "training",
     "zoo",
+    "engine",
     "generate",
     "plane",
     "render",
@@ -40,7 +41,7 @@ FORBIDDEN = {  # beyond the order
     "sampling": {"models", "datasets", "recipe", "limits"},
     **{
         room: {"training", "evaluation"}
-        for room in ("zoo", "generate", "plane", "render", "comparison", "edits", "ui", "app")
+        for room in ("zoo", "engine", "generate", "plane", "render", "comparison", "edits", "ui", "app")
     },
 }
 DEVELOPMENT_ONLY = {"accelerate", "tqdm", "scipy", "pytest", "hypothesis", "playwright"}  # not in requirements.txt

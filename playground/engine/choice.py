@@ -1,0 +1,260 @@
+"""Which form a network runs in: raced on this machine, checked against the reference, kept once a picture is made.
+
+A picture's bits must not change while the playground runs, so the form is settled by a network's first call, with what
+is ready then; whatever becomes ready later serves from the next start on. Between starts the verdict is remembered, so
+that a link gives the same bytes again, unless a short race shows that it no longer holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from playground.device import job_threads
+from playground.engine.cache import Cache
+from playground.engine.kinds import REFERENCE, Kind, Predict, Subject, first_line, kinds_here, processor
+from playground.models import Diffusion, Model
+from playground.zoo import Card, Zoo
+
+log = logging.getLogger(__name__)
+
+PROJECT = Path(__file__).resolve().parents[2]
+BATCHES = (1, 4)  # raced: a picture alone, and a few (or half as many with guidance)
+BUDGET_S = 0.45  # for a race of all
+EXACT_GAIN, ROUGH_GAIN = 1.15, 1.3  # how much faster a form must be than the next more exact one to be taken
+CHECKED_BATCH = 3
+CONVERSION_PATIENCE_S = 300
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a race found."""
+
+    engine: str
+    milliseconds: Mapping[str, Mapping[str, float]]  # by form and batch
+    errors: Mapping[str, float]  # by form: relative L2 distance from the reference
+
+
+@dataclass(frozen=True)
+class Form:
+    """A kind built for one network."""
+
+    kind: Kind
+    predict: Predict
+    error: float  # relative L2 distance of its predictions from the reference's
+
+
+def relative_error(found: Tensor, reference: Tensor) -> float:
+    """L2 distance over the reference's length; infinite where anything is not finite."""
+    if not torch.isfinite(found).all():
+        return math.inf
+    return float((found - reference).norm() / reference.norm())
+
+
+def checked(kind: Kind, engine: Predict, subject: Subject, expected: Tensor) -> float:
+    """How far the form is from the reference's `expected`; raises ValueError with what forbids its use."""
+    inputs = subject.examples(len(expected))
+    found = engine(*inputs)
+    error = relative_error(found, expected)
+    if error > kind.max_error:
+        raise ValueError(f"its predictions are off by {error:.1e}")
+    alone = engine(*(value[:1] for value in inputs))
+    if relative_error(alone, found[:1]) > (1e-5 if kind.is_exact else 0):
+        raise ValueError("a picture depends on its batch")
+    return error
+
+
+def race(forms: Mapping[str, Form], subject: Subject, budget_s: float) -> dict[str, dict[int, float]]:
+    """Best seconds of each form by batch, taken in turns so that a busy moment meets all; stops when the time is up.
+
+    Forms that are slower than the first one alone are not asked for a batch.
+    """
+    best: dict[str, dict[int, float]] = {name: {} for name in forms}
+    first = next(iter(forms))
+    begin = time.perf_counter()
+    for batch, share in zip(BATCHES, (0.5, 1.0), strict=True):
+        inputs = subject.examples(batch)
+        running = [name for name in forms if batch == 1 or best[name][1] <= 1.2 * best[first][1]]
+        for turn in range(3):
+            for name in running:
+                started = time.perf_counter()
+                if turn and started - begin > share * budget_s:
+                    break
+                forms[name].predict(*inputs)
+                took = time.perf_counter() - started
+                best[name][batch] = min(took, best[name].get(batch, math.inf))
+    return {name: times for name, times in best.items() if len(times) == len(BATCHES)}
+
+
+def pace(times: Mapping[int, float], reference: Mapping[int, float]) -> float:
+    """How many times faster than the reference, over all batches (geometric mean)."""
+    return math.prod(reference[batch] / times[batch] for batch in BATCHES) ** (1 / len(BATCHES))
+
+
+def fastest(kinds: Sequence[Kind], times: Mapping[str, Mapping[int, float]]) -> str:
+    """The form to run: exact ones must beat the reference clearly, rough ones the best exact one more clearly."""
+    paces = {kind: pace(times[kind.name], times[REFERENCE.name]) for kind in kinds if kind.name in times}
+    exact = max((kind for kind in paces if kind.is_exact), key=paces.__getitem__)
+    if paces[exact] < EXACT_GAIN:
+        exact = next(kind for kind in paces if kind.name == REFERENCE.name)
+    rough = max((kind for kind in paces if not kind.is_exact), key=paces.__getitem__, default=exact)
+    return (rough if paces[rough] >= ROUGH_GAIN * paces[exact] else exact).name
+
+
+class Tuned:
+    """Asked in a network's place. The first call settles which form answers, for good."""
+
+    def __init__(self, network: Diffusion, settled: Callable[[str], object] = lambda name: None) -> None:
+        self._ready: tuple[str, Predict] = (REFERENCE.name, network)
+        self._lock = threading.Lock()
+        self._settled = settled
+        self.is_settled = False
+
+    @property
+    def name(self) -> str:
+        """Of the form that answers, or would if it were asked now."""
+        return self._ready[0]
+
+    def offer(self, name: str, engine: Predict) -> bool:
+        """Make this the form that will answer; False when it is too late for that."""
+        with self._lock:
+            if not self.is_settled:
+                self._ready = (name, engine)
+            return not self.is_settled
+
+    def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        if not self.is_settled:
+            with self._lock:
+                self.is_settled = True
+                self._settled(self.name)
+        return self._ready[1](x_t, t, labels)
+
+
+class Engines:
+    """Gives every diffusion network its fastest form: `Zoo(fit=engines)`, then `engines.prepare(zoo)`."""
+
+    def __init__(
+        self, cache: Cache | None = None, kinds: Sequence[Kind] | None = None, budget_s: float = BUDGET_S
+    ) -> None:
+        self.cache = cache or Cache()
+        self._given = kinds
+        self._budget_s = budget_s
+        self._settled: dict[
+            Path, str
+        ] = {}  # what has answered, so that a network loaded again answers in the same form
+
+    def __call__(self, network: Model, card: Card) -> Callable[..., Tensor]:
+        """What the zoo is to ask in the network's place."""
+        if not isinstance(network, Diffusion):
+            return network
+        tuned = Tuned(network, lambda name: self._settled.setdefault(card.folder, name))
+        name = self._settled.get(card.folder)
+        if name is not None:
+            forms = self.build(subject_of(network, card), [kind for kind in self.kinds() if kind.name == name])
+            for form in forms.values():
+                tuned.offer(name, form.predict)
+        return tuned
+
+    def kinds(self) -> Sequence[Kind]:
+        """The forms to try, the reference first; without an extra that cannot be loaded."""
+        if self._given is None:
+            try:
+                self._given = kinds_here(self.cache)
+            except Exception as error:
+                log.warning("an extra cannot be used, torch serves: %s", error)
+                self._given = (REFERENCE,)
+        return self._given
+
+    def build(self, subject: Subject, kinds: Sequence[Kind]) -> dict[str, Form]:
+        """The forms that could be built and hold what they promise; one line in the log for each of the others."""
+        forms = {}
+        expected = subject.network(*subject.examples(CHECKED_BATCH))
+        for kind in kinds:
+            try:
+                engine = kind.build(subject)
+                forms[kind.name] = Form(kind, engine, checked(kind, engine, subject, expected))
+            except Exception as error:  # whatever an extra provokes, the others go on
+                log.warning("%s goes without %s: %s", subject.name, kind.name, first_line(error))
+        return forms
+
+    def key(self, subject: Subject) -> str:
+        """What a verdict holds for: weights, libraries, processor, threads and the forms there are."""
+        names = [kind.name for kind in self.kinds()]
+        return subject.key(processor=processor(), threads=[torch.get_num_threads(), job_threads()], kinds=names)
+
+    @torch.inference_mode()
+    def best(self, subject: Subject) -> tuple[str, Predict]:
+        """The fastest form of a network: the remembered one if it still holds, or else the winner of a race of all."""
+        key = self.key(subject)
+        remembered = (self.cache.verdict(key) or {}).get("engine")
+        if remembered is not None:
+            forms = self.build(subject, [kind for kind in self.kinds() if kind.name in (REFERENCE.name, remembered)])
+            times = race(forms, subject, self._budget_s / 2)
+            if remembered in times and pace(times[remembered], times[REFERENCE.name]) >= 1:
+                return remembered, forms[remembered].predict
+            log.warning("%s: %s is not what it was remembered as, all are raced again", subject.name, remembered)
+        forms = self.build(subject, self.kinds())
+        times = race(forms, subject, self._budget_s)
+        name = fastest([form.kind for form in forms.values()], times)
+        shown = {form: {str(batch): round(1000 * s, 3) for batch, s in by.items()} for form, by in times.items()}
+        self.cache.remember(key, asdict(Verdict(name, shown, {form: forms[form].error for form in times})))
+        return name, forms[name].predict
+
+    def found(self, subject: Subject) -> Verdict:
+        """What the last race of this network found; `best` must have been asked before."""
+        return Verdict(**self.cache.verdict(self.key(subject)))
+
+    def prepare(self, zoo: Zoo) -> None:
+        """Make the fastest form of every diffusion network ready, converting first what was never converted."""
+        cards = [card for dataset in zoo.datasets() for card in zoo.cards(dataset.name, "diffusion")]
+        self.convert_missing(zoo, cards)
+        for card in cards:
+            entry = zoo.open(card.dataset, card.model)
+            if isinstance(entry.predict, Tuned) and not entry.predict.is_settled:
+                name, engine = self.best(subject_of(entry.network, card))
+                served = entry.predict.offer(name, engine)
+                log.info("%s/%s runs on %s", card.dataset, card.model, name if served else "torch until the next start")
+
+    def prepare_behind(self, zoo: Zoo) -> threading.Thread:
+        """`prepare` in a thread of its own; whatever goes wrong there, the networks go on as they are."""
+
+        def work() -> None:
+            try:
+                self.prepare(zoo)
+            except Exception:
+                log.exception("no faster form could be made ready, torch serves")
+
+        thread = threading.Thread(target=work, name="engines", daemon=True)
+        thread.start()
+        return thread
+
+    def convert_missing(self, zoo: Zoo, cards: Sequence[Card]) -> None:
+        """Convert in a process of its own: it takes seconds of Python and much memory that would never come back."""
+        if not any(kind.name.startswith("openvino") for kind in self.kinds()):
+            return
+        from playground.engine.openvino import is_converted
+
+        subjects = [subject_of(zoo.open(card.dataset, card.model).network, card) for card in cards]
+        if all(is_converted(subject, self.cache) for subject in subjects):
+            return
+        folders = ["--root", zoo.root.resolve(), "--cache", self.cache.folder.resolve()]
+        command = [sys.executable, "-m", "playground.engine", "--convert-only", *folders]
+        try:
+            subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, timeout=CONVERSION_PATIENCE_S)
+        except (OSError, subprocess.SubprocessError) as error:
+            log.warning("conversion failed, torch serves: %s", first_line(error))
+
+
+def subject_of(network: Diffusion, card: Card) -> Subject:
+    weights = "".join(f"{name}{digest}" for name, digest in sorted(card.facts["sha256"].items()))
+    return Subject(f"{card.dataset}/{card.model}", network, weights)

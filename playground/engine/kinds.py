@@ -1,0 +1,171 @@
+"""The forms that a diffusion network can be run in: torch's, OpenVINO's if it is installed, CUDA's if there is one.
+
+VAE and GAN stay as they are: asked once a picture, they answer sooner than a request takes to arrive.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from playground.device import IS_ZERO_GPU
+from playground.engine.cache import Cache
+from playground.models import Diffusion
+
+# x_t [batch, channels, size, size], t [batch], labels [batch, attributes] -> the prediction, same shape as x_t
+Predict = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+PACKAGES = ("torch", "diffusers", "openvino")  # whose versions decide what a conversion is and how fast it runs
+
+
+def versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in PACKAGES if find_spec(name) is not None}
+
+
+def processor() -> str:
+    """The processor's name and number of cores: what a measurement holds for."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        name = next((ln.split(":", 1)[1].strip() for ln in cpuinfo.open() if ln.startswith("model name")), name)
+    return f"{name} x {os.cpu_count()}"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to be run, and what its conversions are named by."""
+
+    name: str  # for the log, such as "digits/ddpm"
+    network: Diffusion
+    weights: str  # digest of the weight files
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.network.cardinalities)
+
+    def examples(self, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs as they come while sampling; picture k is the same in every batch."""
+        config = self.network.unet.config
+        shape = (config.in_channels, config.sample_size, config.sample_size)
+        generators = [torch.Generator().manual_seed(k) for k in range(batch)]
+        x_t = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        t = torch.tensor([(100 + 350 * k) % 1000 for k in range(batch)])
+        labels = torch.tensor([[1 + k % values for values in self.network.cardinalities] for k in range(batch)])
+        return x_t, t, labels.view(batch, self.num_labels).long()
+
+    def key(self, **more: object) -> str:
+        """A name that changes with the weights, the libraries and whatever else is given."""
+        facts = {"weights": self.weights, "versions": versions(), **more}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One form to run a network in."""
+
+    name: str
+    is_exact: bool  # float32 throughout: differs from the reference by rounding alone
+    build: Callable[[Subject], Predict]  # may raise anything: then the network goes without
+
+    @property
+    def max_error(self) -> float:
+        """Relative L2 distance from the reference that one pass may have."""
+        return 1e-4 if self.is_exact else 3e-2
+
+
+REFERENCE = Kind("torch float32", True, lambda subject: subject.network)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line for the log."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def channels_last(network: Diffusion, dtype: torch.dtype) -> Predict:
+    """A copy of the network with its numbers in `dtype`, channels beside one another in memory."""
+    laid_out = copy.deepcopy(network).to(dtype=dtype, memory_format=torch.channels_last)
+
+    def predict(x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        return laid_out(x_t.to(dtype=dtype, memory_format=torch.channels_last), t, labels).float().contiguous()
+
+    return predict
+
+
+def portions(batch: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """A batch for networks of fixed sizes: (size, pictures in it) each, filled up where that is cheaper."""
+    left, parts = batch, []
+    for size in sorted(sizes, reverse=True):
+        is_worth_filling = size == min(sizes) or left % size > size / 2
+        while left >= size or (left and is_worth_filling):
+            parts.append((size, min(size, left)))
+            left -= parts[-1][1]
+    return parts
+
+
+def in_portions(sizes: Mapping[int, Predict], x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+    """A batch through networks of fixed sizes; filled places repeat the last picture and are thrown away."""
+    parts, begin = [], 0
+    for size, used in portions(len(x_t), list(sizes)):
+        rows = torch.arange(begin, begin + size).clamp(max=begin + used - 1)
+        parts.append(sizes[size](x_t[rows], t[rows], labels[rows])[:used])
+        begin += used
+    return torch.cat(parts)
+
+
+class CapturedOnCuda:
+    """The network in bfloat16 on the GPU, captured once as a graph for one batch size and replayed."""
+
+    def __init__(self, subject: Subject, batch: int = 32) -> None:
+        self._network = copy.deepcopy(subject.network).to("cuda", torch.bfloat16, memory_format=torch.channels_last)
+        self._batch = batch
+        x_t, t, labels = (value.cuda() for value in subject.examples(batch))
+        self._inputs = (x_t.to(torch.bfloat16, memory_format=torch.channels_last), t.float(), labels)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream), torch.inference_mode():
+            for _ in range(3):  # lets the libraries choose their kernels before they are recorded
+                self._network(*self._inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph), torch.inference_mode():
+            self._output = self._network(*self._inputs)
+
+    def _replay(self, *inputs: Tensor) -> Tensor:
+        for place, value in zip(self._inputs, inputs, strict=True):
+            place.copy_(value)
+        self._graph.replay()
+        return self._output.float().contiguous().cpu()
+
+    def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        known = labels[:, : self._inputs[2].shape[1]]
+        return in_portions({self._batch: self._replay}, x_t, t, known)
+
+
+def kinds_here(cache: Cache) -> tuple[Kind, ...]:
+    """Every form that this machine can try, the reference first."""
+    kinds = [
+        REFERENCE,
+        Kind("torch float32 channels_last", True, lambda subject: channels_last(subject.network, torch.float32)),
+        Kind("torch bfloat16 channels_last", False, lambda subject: channels_last(subject.network, torch.bfloat16)),
+    ]
+    if find_spec("openvino") is not None:
+        from playground.engine.openvino import OpenVINO, precisions  # an extra; a third of a second to import
+
+        for precision in precisions():
+            kinds.append(
+                Kind(f"openvino {precision}", precision == "float32", lambda s, p=precision: OpenVINO(s, p, cache))
+            )
+    if torch.cuda.is_available() and not IS_ZERO_GPU:
+        kinds.append(Kind("cuda bfloat16", False, CapturedOnCuda))
+    return tuple(kinds)

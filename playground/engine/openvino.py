@@ -1,0 +1,127 @@
+"""OpenVINO: a network converted once for each of two batch sizes, compiled at every start."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from pathlib import Path
+
+import openvino as ov
+import torch
+from openvino._offline_transformations import apply_moc_transformations
+from openvino.frontend import FrontEndManager
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+from torch import Tensor
+
+from playground.device import job_threads
+from playground.engine.cache import Cache
+from playground.engine.kinds import Predict, Subject, first_line, in_portions
+
+log = logging.getLogger(__name__)
+
+SMALL, LARGE = 1, 8  # above 8 a picture gets no cheaper, and a preview would only come later
+HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+class NotConvertedYet(RuntimeError):  # noqa: N818
+    """There is no conversion of this network in the cache."""
+
+
+def precisions() -> list[str]:
+    """What the processor can calculate in; how fast is another question."""
+    able = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ["float32", *(["bfloat16"] if "BF16" in able else [])]
+
+
+def key_of(subject: Subject, batch: int) -> str:
+    return subject.key(batch=batch, converter=1)
+
+
+def is_converted(subject: Subject, cache: Cache) -> bool:
+    return all(cache.conversion(key_of(subject, batch)).exists() for batch in (SMALL, LARGE))
+
+
+def convert(subject: Subject, cache: Cache) -> None:
+    """Write the network for both batch sizes into the cache; takes seconds.
+
+    The parts of `openvino.convert_model` are called one by one: as a whole it reports to its makers over the network.
+    """
+    for batch in (SMALL, LARGE):
+        x_t, t, labels = subject.examples(batch)
+        inputs = (x_t, t.float(), labels)
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the tracer's, about checks of shapes that are fixed here
+            traced = torch.jit.trace(subject.network, inputs, check_trace=False)
+        decoder = TorchScriptPythonDecoder(traced, example_input=inputs)
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        opened = frontend.load(decoder)
+        model = frontend.convert(opened)
+        model.reshape({place: list(value.shape) for place, value in zip(model.inputs, inputs, strict=True)})
+        apply_moc_transformations(model, cf=True)
+        # not in half precision: the weights would fit, the frequencies of the time embedding would not
+        cache.keep(key_of(subject, batch), lambda path, m=model: ov.save_model(m, path, compress_to_fp16=False))
+
+
+class OpenVINO:
+    """A converted network; a picture comes out the same, bit for bit, in any batch.
+
+    The larger size is compiled behind the first batch that could use it, and taken up only if it gives the same bits.
+    """
+
+    def __init__(self, subject: Subject, precision: str, cache: Cache) -> None:
+        self._subject = subject
+        self._cache = cache
+        self._options = {
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "INFERENCE_NUM_THREADS": job_threads(),
+            "NUM_STREAMS": 1,
+        }
+        self._lock = threading.Lock()  # a request holds its own answer, so one at a time
+        self._core = ov.Core()
+        self._sizes: dict[int, Predict] = {SMALL: self._compile(SMALL)}
+        self._is_widening = False
+
+    def _compile(self, batch: int) -> Predict:
+        key = key_of(self._subject, batch)
+        path = self._cache.conversion(key)
+        if not path.exists():
+            raise NotConvertedYet(self._subject.name)
+        try:
+            request = self._core.compile_model(read(self._core, path), "CPU", self._options).create_infer_request()
+        except RuntimeError:
+            self._cache.forget(key)  # damaged: the next start converts it again
+            raise
+
+        def predict(*inputs: Tensor) -> Tensor:
+            arrays = [value.contiguous().numpy() for value in inputs]
+            with self._lock:
+                return torch.from_numpy(request.infer(arrays, share_inputs=True, share_outputs=True)[0].copy())
+
+        return predict
+
+    def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        if len(x_t) > LARGE / 2 and not self._is_widening:
+            self._is_widening = True
+            threading.Thread(target=self.widen, name="engine", daemon=True).start()
+        return in_portions(self._sizes, x_t, t.float(), labels[:, : self._subject.num_labels])
+
+    def widen(self) -> None:
+        """Compile the larger size, and use it from the next call on."""
+        self._is_widening = True
+        try:
+            large = self._compile(LARGE)
+            x_t, t, labels = self._subject.examples(LARGE)
+            alone = in_portions({SMALL: self._sizes[SMALL]}, x_t, t.float(), labels)
+            if not torch.equal(large(x_t, t.float(), labels), alone):
+                raise ValueError("a picture depends on its batch")
+        except Exception as error:  # whatever it was, the small size goes on
+            log.warning("%s runs in batches of %d only: %s", self._subject.name, SMALL, first_line(error))
+            return
+        self._sizes = {**self._sizes, LARGE: large}
+
+
+def read(core: ov.Core, path: Path) -> ov.Model:
+    """The conversion at `path`, which counts as used now."""
+    path.touch()
+    return core.read_model(path)
