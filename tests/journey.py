@@ -74,7 +74,9 @@ TAB_TITLES = {
     "gan": "GAN",
     "diffusion": "Diffusion",
     "inside": "Inside diffusion",
+    "forward": "Forward process",
+    "ladder": "How many steps?",
     "compare": "Compare",
     "change": "Change one thing",
 }
-GROUP_OF: dict[str, str] = {}
+GROUP_OF = {"forward": "inside", "ladder": "inside"}

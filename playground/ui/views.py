@@ -44,6 +44,12 @@ def figure(image: str, caption: str) -> str:
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
+def fold(words: Words, title: str, *keys: str) -> str:
+    """Paragraphs behind a title that opens them."""
+    said = "".join(f"<p>{words.both(key)}</p>" for key in keys)
+    return f'<details class="pg-fold"><summary>{words.both(title)}</summary>{said}</details>'
+
+
 def took(words: Words, seconds: float) -> str:
     if seconds < 1:
         return words.both("took_ms", ms=f"{seconds * 1000:.0f}" if seconds >= 0.01 else f"{seconds * 1000:.1f}")

@@ -1,0 +1,43 @@
+"""The forward process: a picture drowns in noise, at the pace of a noise schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+
+NUM_TIMESTEPS = 1000
+DROWNED_SNR = 0.01  # the picture's amplitude is a tenth of the noise's
+
+# Every beta as its authors set it, in diffusers' words: Ho et al. 2020 (what our own models learn with); the latent
+# diffusion of Rombach et al. 2022; Nichol and Dhariwal 2021, eq. 17; Xu et al. 2022 (GeoDiff).
+SCHEDULES: Mapping[str, Mapping[str, object]] = {
+    "linear": {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02},
+    "scaled_linear": {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
+    "cosine": {"beta_schedule": "squaredcos_cap_v2"},
+    "sigmoid": {"beta_schedule": "sigmoid", "beta_start": 0.0001, "beta_end": 0.02},
+}
+
+
+def signal_levels(schedule: str) -> Tensor:
+    """alphas_cumprod [NUM_TIMESTEPS] of a schedule: how much of the picture's power is left at each t."""
+    return DDPMScheduler(num_train_timesteps=NUM_TIMESTEPS, **SCHEDULES[schedule]).alphas_cumprod
+
+
+def signal_to_noise(alphas_cumprod: Tensor) -> Tensor:
+    """SNR(t) = alphas_cumprod / (1 - alphas_cumprod) (Kingma et al. 2021, eq. 3)."""
+    return alphas_cumprod / (1 - alphas_cumprod)
+
+
+def diffuse(x0: Tensor, noise: Tensor, alphas_cumprod: Tensor) -> Tensor:
+    """x_t in one jump (Ho et al. 2020, eq. 4); x0, noise [..., channels, h, w], one signal level or one a picture."""
+    a = alphas_cumprod.reshape(*alphas_cumprod.shape, 1, 1, 1)
+    return a.sqrt() * x0 + (1 - a).sqrt() * noise
+
+
+def drowned_from(alphas_cumprod: Tensor, snr: float = DROWNED_SNR) -> int | None:
+    """The first t at which the signal-to-noise ratio has fallen below `snr`; None where it never does."""
+    below = torch.nonzero(signal_to_noise(alphas_cumprod) < snr)
+    return int(below[0]) if len(below) else None
