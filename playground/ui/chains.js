@@ -2,7 +2,7 @@
 // { room, element, props, watch }; a room is a player's element with data-player. Nothing here asks the server.
 const MARKED = ["#e8590c", "#0b7285", "#c2255c", "#2b8a3e", "#1864ab"];  // chains with a colour and a trace of their own
 const OTHERS = "#495057", PAPER = "#fdfdff", INK = "#1f2937", REJECTED = "#d6336c", ACCEPTED = "#2b8a3e";
-const TRAIL = 14, STALLED_MS = 3000, SPEEDS = { slow: 3, normal: 20, fast: 90 };
+const TRAIL = 14, MOST_FRAMES = 40, STALLED_MS = 3000, SPEEDS = { slow: 3, normal: 20, fast: 90 };
 const FAMILY = { diffusion: "#7c3aed", gan: "#d9480f", vae: "#2563eb", learned: "#7c3aed" };
 const LOSSES = { diffusion: ["#7c3aed"], gan: ["#1971c2", "#d9480f"], vae: ["#2563eb", "#0ca678"] };
 
@@ -27,7 +27,8 @@ const sized = (canvas, height) => {
   const width = canvas.clientWidth, scale = Math.min(2, window.devicePixelRatio || 1);
   if (!width) return null;
   const tall = height || width;
-  if (canvas.width !== Math.round(width * scale)) { canvas.width = Math.round(width * scale); canvas.height = Math.round(tall * scale); }
+  const [columns, rows] = [Math.round(width * scale), Math.round(tall * scale)];
+  if (canvas.width !== columns || canvas.height !== rows) { canvas.width = columns; canvas.height = rows; }
   const paint = canvas.getContext("2d");
   paint.setTransform(scale, 0, 0, scale, 0, 0);
   paint.clearRect(0, 0, width, tall);
@@ -342,38 +343,48 @@ class Room {
     say("modes", `${now.modes ?? 0} / ${numModes}`);
     if (now.level !== undefined) say("level", now.level.toFixed(2));
   }
-  save(button) {
-    const shown = this.panels.filter((panel) => panel.made), side = 232, pad = 8, head = 22;
+  async save(button) {
+    const shown = this.panels.filter((panel) => panel.made);
     if (!shown.length) return;
-    const columns = Math.min(shown.length, 5), canvas = document.createElement("canvas");
-    canvas.width = columns * (side + pad) + pad;
+    const words = button.innerHTML;
+    button.disabled = true;
+    button.textContent = "…";
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    const num = Math.min(MOST_FRAMES, this.last + 1);
+    const steps = Array.from(new Set(Array.from({ length: num }, (_, k) => Math.round(k * this.last / Math.max(1, num - 1)))));
+    const delays = steps.map((_, k) => (k === steps.length - 1 ? 1500 : 80));
+    const link = document.createElement("a");
+    const musts = [...MARKED, ...Object.values(FAMILY), OTHERS, REJECTED, ACCEPTED, INK, "#ffffff"];
+    link.href = URL.createObjectURL(await gif(this.film(shown, steps), delays, musts));
+    link.download = button.dataset.save;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    button.innerHTML = words;
+    button.disabled = false;
+  }
+  film(shown, steps) {  // all panels side by side, one picture a step
+    const side = 200, pad = 8, head = 22, canvas = document.createElement("canvas");
+    canvas.width = shown.length * (side + pad) + pad;
     canvas.height = side + head + 2 * pad;
-    const paint = canvas.getContext("2d", { willReadFrequently: true }), most = 45, frames = [];
-    const steps = Array.from(new Set(Array.from({ length: Math.min(most, this.last + 1) }, (_, k, n = Math.min(most, this.last + 1)) => Math.round(k * this.last / Math.max(1, n - 1)))));
+    const paint = canvas.getContext("2d", { willReadFrequently: true });
     const language = document.documentElement.lang === "ko" ? "ko" : "en";
-    for (const at of steps) {
+    return steps.map((at) => {
       paint.setTransform(1, 0, 0, 1, 0, 0);
       paint.fillStyle = "#fff";
       paint.fillRect(0, 0, canvas.width, canvas.height);
       shown.forEach(({ element, made }, k) => {
-        const left = pad + k * (side + pad), title = element.querySelector(`h3 [lang=${language}]`).textContent;
+        const left = pad + k * (side + pad);
         paint.fillStyle = INK;
         paint.font = "600 13px system-ui, sans-serif";
-        paint.fillText(title, left, pad + 13);
+        paint.fillText(element.querySelector(`h3 [lang=${language}]`).textContent, left, pad + 13);
         paint.save();
         paint.translate(left, pad + head - 4);
         paint.beginPath(); paint.rect(0, 0, side, side); paint.clip();
         made.draw({ paint, width: side }, Math.min(at, made.last));
         paint.restore();
       });
-      frames.push(paint.getImageData(0, 0, canvas.width, canvas.height));
-    }
-    const delays = steps.map((_, k) => (k === steps.length - 1 ? 1500 : 70));
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(gif(frames, delays, [...MARKED, ...Object.values(FAMILY), OTHERS, REJECTED, ACCEPTED, INK, "#ffffff"]));
-    link.download = button.dataset.save;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+      return paint.getImageData(0, 0, canvas.width, canvas.height);
+    });
   }
 }
 

@@ -5,6 +5,7 @@ The target is a density in the plane, known exactly, so this tab stands at home 
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 import math
@@ -32,8 +33,17 @@ from playground.plane.learning import (
 )
 from playground.plane.packing import lesson_head, lesson_line, walk_message
 from playground.plane.recipe import LANGEVIN, MIN_STRIDE, SAMPLERS, TARGETS, PlaneRecipe, from_link, to_link
-from playground.plane.walks import METHODS, WITH_CHAINS, NoisePredictor, Ruler, Walk, diagnosis, exact_noise, target_of
-from playground.plane.walks import walk as walk_chains
+from playground.plane.walks import (
+    METHODS,
+    WITH_CHAINS,
+    NoisePredictor,
+    Ruler,
+    Walk,
+    diagnosis,
+    exact_noise,
+    target_of,
+    walk,
+)
 from playground.sampling.diagnostics import Diagnosis
 from playground.sampling.mixture import Mixture
 from playground.ui import controls, views
@@ -154,7 +164,7 @@ def drawn_walks(room: Room, recipe: PlaneRecipe, methods: Sequence[str]) -> dict
             drawn[method] = ({}, "")
             continue
         predict = predictors.get(method, predictors["diffusion"])
-        finished = walk_chains(recipe, method, predict)
+        finished = walk(recipe, method, predict)
         found = diagnosis(finished) if method in WITH_CHAINS else None
         score_at = None if method == "metropolis" else scores(predict, target)
         message = walk_message(method, finished, ruler, floor, score_at, found)
@@ -191,8 +201,8 @@ def facts(words: Words, recipe: PlaneRecipe, method: str, finished: Walk, found:
 def link(words: Words, recipe: PlaneRecipe) -> str:
     """The button that copies a link to what the controls say."""
     return (
-        f'<div class="pg-bar"><button type="button" data-query="{views.html.escape(to_link(recipe))}" '
-        f'data-done="{views.html.escape(words.both("copied"))}">{words.both("copy_link")}</button></div>'
+        f'<div class="pg-bar"><button type="button" data-query="{html.escape(to_link(recipe))}" '
+        f'data-done="{html.escape(words.both("copied"))}">{words.both("copy_link")}</button></div>'
     )
 
 
@@ -315,6 +325,36 @@ def learner_controls(words: Words, name: str) -> dict[str, Component]:
     return slider(words, "updates", 1, limits.MAX_UPDATES, 1)
 
 
+def walks_part(words: Words, chosen: dict[str, Component]) -> tuple[dict[str, gr.HTML], dict[str, gr.HTML]]:
+    """The five walks side by side under the bar that plays them, their controls put into `chosen`: panels, numbers."""
+    walks, said = {}, {}
+    player(words, "walk", static("gif.js") + static("chains.js"), "step_of", STRIPS)
+    with gr.Row(elem_classes="pg-walks"):
+        for method in METHODS:
+            with gr.Column(min_width=150):
+                values = {"points": f"{NUM_POINTS:,}"} if method == "learned" else {}
+                walks[method] = panel(words, "walk", method, f"method_{method}", values, walk_captions(words, method))
+                chosen |= method_controls(words, method)
+                said[method] = gr.HTML(elem_id=elem(f"facts_{method}"))
+                fold(words, "formula", f"method_{method}_more")
+    return walks, said
+
+
+def lessons_part(words: Words, chosen: dict[str, Component]) -> dict[str, gr.HTML]:
+    """The three networks side by side under the bar that plays them, their controls put into `chosen`."""
+    learners = {}
+    player(words, "learn", None, "update_of")
+    with gr.Row(elem_classes="pg-lessons"):
+        for name in LEARNERS:
+            with gr.Column(min_width=220):
+                under = f'<p class="pg-caption pg-always">{words.both(f"learner_{name}_losses")}</p>'
+                values = {"steps": SAMPLING_STEPS} if name == "diffusion" else {}
+                learners[name] = panel(words, "learn", name, f"learner_{name}", values, under)
+                chosen |= learner_controls(words, name)
+                fold(words, "formula", f"learner_{name}_more")
+    return learners
+
+
 def build(page: Page) -> Tab:
     words = page.words
     chosen: dict[str, Component] = {}
@@ -331,21 +371,13 @@ def build(page: Page) -> Tab:
     with gr.Column(visible=False) as drawing:
         chosen |= points_pad(words)
     with gr.Row(elem_classes="pg-try"):
+        chosen |= start_picker(words)
         gr.HTML(f"<b>{words.both('try')}</b>")
         situations = gr.Row(elem_classes="pg-try")
         bar = gr.HTML(elem_id=f"{NAME}-view")
     notice = gr.HTML(elem_id=f"{NAME}-notice")
-    player(words, "walk", static("gif.js") + static("chains.js"), "step_of", STRIPS)
-    walks, said = {}, {}
-    with gr.Row(elem_classes="pg-walks"):
-        for method in METHODS:
-            with gr.Column(min_width=150):
-                values = {"points": f"{NUM_POINTS:,}"} if method == "learned" else {}
-                walks[method] = panel(words, "walk", method, f"method_{method}", values, walk_captions(words, method))
-                chosen |= method_controls(words, method)
-                said[method] = gr.HTML(elem_id=elem(f"facts_{method}"))
-                fold(words, "formula", f"method_{method}_more")
-    chosen |= start_picker(words)
+    with gr.Column():  # the bar stays in sight as long as its pictures do
+        walks, said = walks_part(words, chosen)
     gr.HTML(glossary(words))
     gr.HTML(heading(words, "learning", points=f"{NUM_POINTS:,}"))
     with gr.Row(elem_classes="pg-try"):
@@ -354,16 +386,7 @@ def build(page: Page) -> Tab:
         gr.HTML(f"<b>{words.both('try')}</b>")
         lessons = gr.Row(elem_classes="pg-try")
     state = gr.HTML(elem_id=f"{NAME}-status")
-    player(words, "learn", None, "update_of")
-    learners = {}
-    with gr.Row(elem_classes="pg-lessons"):
-        for name in LEARNERS:
-            with gr.Column(min_width=220):
-                under = f'<p class="pg-caption pg-always">{words.both(f"learner_{name}_losses")}</p>'
-                values = {"steps": SAMPLING_STEPS} if name == "diffusion" else {}
-                learners[name] = panel(words, "learn", name, f"learner_{name}", values, under)
-                chosen |= learner_controls(words, name)
-                fold(words, "formula", f"learner_{name}_more")
+    learners = lessons_part(words, chosen)
     with situations:
         presets(words, "situation", SITUATIONS, chosen)
     with lessons:

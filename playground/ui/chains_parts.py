@@ -65,10 +65,9 @@ def points_pad(words: Words) -> Chosen:
     """A white canvas to put points on; its value is the text of a recipe's `points`."""
     said = words.both("points_here", left="LEFT").replace("LEFT", "<b data-left></b>")
     template = (
-        f'<p class="pg-note">{said}</p>'
-        f'<canvas class="pg-canvas pg-points" width="256" height="256" aria-label="drawing" data-grid="{GRID}" '
-        f'data-most="{limits.MAX_DRAWN_POINTS}" data-letters="{LETTERS}"></canvas>'
-        f'<div class="pg-bar"><button type="button" data-clear>{words.both("draw_clear")}</button></div>'
+        f'<div class="pg-pad"><canvas class="pg-canvas pg-points" width="256" height="256" aria-label="drawing" '
+        f'data-grid="{GRID}" data-most="{limits.MAX_DRAWN_POINTS}" data-letters="{LETTERS}"></canvas>'
+        f'<div><p>{said}</p><div class="pg-bar"><button type="button" data-clear>{words.both("draw_clear")}</button></div></div></div>'
     )
     return {"points": gr.HTML("", html_template=template, js_on_load=static("chains_pad.js"), elem_id=elem("points"))}
 
@@ -117,7 +116,7 @@ def player(words: Words, room: str, script: str | None, counted: str, strips: Se
         '<input type="range" min="0" max="0" value="0" step="1" aria-label="step" data-range>'
         f"<output>{words.both(counted)} <b data-at>0</b> / <span data-total>0</span></output></div>"
         f'<div class="pg-bar">{buttons("speed", ("slow", "normal", "fast"), "normal", "play")}{below if strips else ""}'
-        f'<button type="button" class="pg-end" data-save="{NAME}-{room}.gif">{words.both("download_gif")}</button></div></div>'
+        f'<button type="button" class="pg-end" data-save="{NAME}-{room}.gif">{words.both("chains_save")}</button></div></div>'
     )
     return gr.HTML(html_template=template, js_on_load=script, elem_id=f"{NAME}-{room}-player")
 

@@ -19,7 +19,10 @@ TEXT = {
     "target_moons": ("two moons", "초승달 두 개"),
     "target_ring": ("ring", "고리"),
     "target_drawn": ("draw your own", "직접 그리기"),
-    "points_here": ("Draw the target here (points left: {left})", "여기에 목표 분포를 그려 보세요 (남은 점: {left})"),
+    "points_here": (
+        "<b>Draw the target</b>: your initial, a smile, a few islands. Every point becomes a small hill; points left: {left}.",
+        "<b>목표 분포를 그려 보세요.</b> 이름 첫 글자도, 웃는 얼굴도, 섬 몇 개도 좋습니다. 점마다 작은 언덕이 됩니다. 남은 점: {left}",
+    ),
     "chains": ("Chains", "체인 수"),
     "chains_info": ("How many walk at once; chain k has seed + k", "한꺼번에 걷는 체인 수. k번째 체인의 시드는 시드 + k입니다"),
     "chain_steps": ("Steps", "걸음 수"),
@@ -36,8 +39,8 @@ TEXT = {
     "situation_hop": ("Long hops, DDIM", "멀리 뛰기, DDIM"),
     "method_metropolis": ("1 Metropolis", "1 메트로폴리스"),
     "method_metropolis_says": (
-        "Propose a random step. Uphill: go. Downhill: go only sometimes, else stay.",
-        "아무 쪽으로나 한 걸음 제안합니다. 오르막이면 가고, 내리막이면 가끔만 가고 아니면 머뭅니다.",
+        'Propose a random step. Uphill: <b class="pg-go-on">go ○</b>. Downhill: go only sometimes, else <b class="pg-stay">stay ×</b>.',
+        '아무 쪽으로나 한 걸음 제안합니다. 오르막이면 <b class="pg-go-on">가고 ○</b>, 내리막이면 가끔만 가고 아니면 <b class="pg-stay">머뭅니다 ×</b>.',
     ),
     "method_metropolis_more": (
         "Propose x′ = x + σξ with ξ ~ N(0, I). Accept it with probability min(1, p(x′) / p(x)), otherwise stay at x. Only the "
@@ -150,8 +153,8 @@ TEXT = {
         "<b>찾은 언덕</b>: 거기 있어야 할 체인의 4분의 1 이상이 있는 언덕의 수입니다. <small>Székely and Rizzo 2013, Vehtari et al. 2021</small>",
     ),
     "waiting_for_network": (
-        "The network is still learning: further down you can watch it.",
-        "신경망이 아직 배우는 중입니다. 아래에서 지켜볼 수 있습니다.",
+        "Its network has to learn first: watch it further down.",
+        "신경망이 먼저 배워야 합니다. 아래에서 지켜볼 수 있습니다.",
     ),
     "proposal_size": ("Proposal size σ", "제안 크기 σ"),
     "step_size": ("Step size ε", "걸음 크기 ε"),
@@ -185,13 +188,13 @@ TEXT = {
         "distance to the target over the steps; dashed: exact samples",
         "걸음에 따른 목표까지의 거리, 점선은 정확한 표본",
     ),
-    "under": ("Below the pictures", "그림 아래에"),
+    "under": ("Below:", "아래:"),
     "play_slow": ("slow", "천천히"),
     "play_normal": ("normal", "보통"),
     "play_fast": ("fast", "빠르게"),
     "step_of": ("step", "걸음"),
     "update_of": ("update", "갱신"),
-    "download_gif": ("Save animation", "애니메이션 저장"),
+    "chains_save": ("Save GIF", "GIF 저장"),
     "accepted": ("accepted <b>{share} %</b> of the proposals", "제안의 <b>{share} %</b>를 받아들임"),
     "effective": (
         "{draws} draws are worth <b>{ess}</b> independent ones (ESS)",

@@ -50,7 +50,7 @@ const gifLzw = (indices) => {  // variable-length codes of 8-bit indices, in sub
   out.push(0);
   return out;
 };
-const gif = (frames, delays_ms, musts) => {  // ImageData of one size -> Blob
+const gif = async (frames, delays_ms, musts) => {  // ImageData of one size -> Blob; the page goes on between frames
   const { width, height } = frames[0], { colours, index } = gifPalette(frames, musts);
   const pair = (n) => [n & 255, n >> 8];
   const table = new Uint8Array(768);
@@ -58,11 +58,12 @@ const gif = (frames, delays_ms, musts) => {  // ImageData of one size -> Blob
   const loop = [0x21, 0xff, 11, ...new TextEncoder().encode("NETSCAPE2.0"), 3, 1, 0, 0, 0];
   const parts = [new TextEncoder().encode("GIF89a"), Uint8Array.from([...pair(width), ...pair(height), 0xf7, 0, 0]), table,
     Uint8Array.from(loop)];
-  frames.forEach(({ data }, k) => {
+  for (const [k, { data }] of frames.entries()) {
     const indices = new Uint8Array(width * height);
     for (let p = 0; p < indices.length; p++) indices[p] = index(data[4 * p], data[4 * p + 1], data[4 * p + 2]);
     parts.push(Uint8Array.from([0x21, 0xf9, 4, 0, ...pair(Math.round(delays_ms[k] / 10)), 0, 0,
       0x2c, 0, 0, 0, 0, ...pair(width), ...pair(height), 0, 8]), Uint8Array.from(gifLzw(indices)));
-  });
+    await new Promise((resolve) => setTimeout(resolve));
+  }
   return new Blob([...parts, Uint8Array.from([0x3b])], { type: "image/gif" });
 };
