@@ -20,7 +20,7 @@ from playground import limits
 from playground.datasets import Dataset
 from playground.device import share_threads
 from playground.engine import Engines
-from playground.ui import api, change, compare, diffusion, forward, gan, vae
+from playground.ui import api, chains, change, compare, diffusion, forward, gan, vae
 from playground.ui.bodies import SmallBodies
 from playground.ui.door import Door
 from playground.ui.group import Group, Placed, every, place
@@ -32,7 +32,7 @@ from playground.ui.theme import CSS, JS, theme
 from playground.zoo import Zoo
 
 INSIDE = Group("inside", ("Inside diffusion", "확산 속으로"), (forward,))
-TABS: tuple[ModuleType | Group, ...] = (vae, gan, diffusion, INSIDE, compare, change)
+TABS: tuple[ModuleType | Group, ...] = (vae, gan, diffusion, INSIDE, compare, change, chains)
 
 
 def build(zoo: Zoo) -> gr.Blocks:

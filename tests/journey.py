@@ -78,5 +78,6 @@ TAB_TITLES = {
     "ladder": "How many steps?",
     "compare": "Compare",
     "change": "Change one thing",
+    "chains": "Markov chains → diffusion",
 }
 GROUP_OF = {"forward": "inside", "ladder": "inside"}
