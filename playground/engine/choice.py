@@ -149,9 +149,7 @@ class Engines:
         self.cache = cache or Cache()
         self._given = kinds
         self._budget_s = budget_s
-        self._settled: dict[
-            Path, str
-        ] = {}  # what has answered, so that a network loaded again answers in the same form
+        self._settled: dict[Path, str] = {}  # a network that is loaded again answers in the form it answered in
 
     def __call__(self, network: Model, card: Card) -> Callable[..., Tensor]:
         """What the zoo is to ask in the network's place."""
@@ -171,7 +169,7 @@ class Engines:
             try:
                 self._given = kinds_here(self.cache)
             except Exception as error:
-                log.warning("an extra cannot be used, torch serves: %s", error)
+                log.warning("an extra cannot be used, torch serves: %s", first_line(error))
                 self._given = (REFERENCE,)
         return self._given
 
@@ -180,6 +178,8 @@ class Engines:
         forms = {}
         expected = subject.network(*subject.examples(CHECKED_BATCH))
         for kind in kinds:
+            if not kind.is_converted(subject):
+                continue
             try:
                 engine = kind.build(subject)
                 forms[kind.name] = Form(kind, engine, checked(kind, engine, subject, expected))
@@ -188,26 +188,29 @@ class Engines:
         return forms
 
     def key(self, subject: Subject) -> str:
-        """What a verdict holds for: weights, libraries, processor, threads and the forms there are."""
-        names = [kind.name for kind in self.kinds()]
+        """What a verdict holds for: weights, libraries, processor, threads and the forms that can be built."""
+        names = [kind.name for kind in self.kinds() if kind.is_converted(subject)]
         return subject.key(processor=processor(), threads=[torch.get_num_threads(), job_threads()], kinds=names)
 
     @torch.inference_mode()
     def best(self, subject: Subject) -> tuple[str, Predict]:
         """The fastest form of a network: the remembered one if it still holds, or else the winner of a race of all."""
-        key = self.key(subject)
-        remembered = (self.cache.verdict(key) or {}).get("engine")
+        remembered = (self.cache.verdict(self.key(subject)) or {}).get("engine")
+        if remembered == REFERENCE.name:
+            return remembered, subject.network
         if remembered is not None:
             forms = self.build(subject, [kind for kind in self.kinds() if kind.name in (REFERENCE.name, remembered)])
             times = race(forms, subject, self._budget_s / 2)
-            if remembered in times and pace(times[remembered], times[REFERENCE.name]) >= 1:
+            if str(remembered) in times and pace(times[remembered], times[REFERENCE.name]) >= 1:
                 return remembered, forms[remembered].predict
             log.warning("%s: %s is not what it was remembered as, all are raced again", subject.name, remembered)
         forms = self.build(subject, self.kinds())
         times = race(forms, subject, self._budget_s)
         name = fastest([form.kind for form in forms.values()], times)
         shown = {form: {str(batch): round(1000 * s, 3) for batch, s in by.items()} for form, by in times.items()}
-        self.cache.remember(key, asdict(Verdict(name, shown, {form: forms[form].error for form in times})))
+        self.cache.remember(
+            self.key(subject), asdict(Verdict(name, shown, {form: forms[form].error for form in times}))
+        )
         return name, forms[name].predict
 
     def found(self, subject: Subject) -> Verdict:
@@ -240,12 +243,8 @@ class Engines:
 
     def convert_missing(self, zoo: Zoo, cards: Sequence[Card]) -> None:
         """Convert in a process of its own: it takes seconds of Python and much memory that would never come back."""
-        if not any(kind.name.startswith("openvino") for kind in self.kinds()):
-            return
-        from playground.engine.openvino import is_converted
-
         subjects = [subject_of(zoo.open(card.dataset, card.model).network, card) for card in cards]
-        if all(is_converted(subject, self.cache) for subject in subjects):
+        if all(kind.is_converted(subject) for kind in self.kinds() for subject in subjects):
             return
         folders = ["--root", zoo.root.resolve(), "--cache", self.cache.folder.resolve()]
         command = [sys.executable, "-m", "playground.engine", "--convert-only", *folders]

@@ -77,6 +77,7 @@ class Kind:
     name: str
     is_exact: bool  # float32 throughout: differs from the reference by rounding alone
     build: Callable[[Subject], Predict]  # may raise anything: then the network goes without
+    is_converted: Callable[[Subject], bool] = lambda _: True  # nothing to convert, or it has been
 
     @property
     def max_error(self) -> float:
@@ -160,12 +161,9 @@ def kinds_here(cache: Cache) -> tuple[Kind, ...]:
         Kind("torch bfloat16 channels_last", False, lambda subject: channels_last(subject.network, torch.bfloat16)),
     ]
     if find_spec("openvino") is not None:
-        from playground.engine.openvino import OpenVINO, precisions  # an extra; a third of a second to import
+        from playground.engine.openvino import openvino_kinds  # an extra; a third of a second to import
 
-        for precision in precisions():
-            kinds.append(
-                Kind(f"openvino {precision}", precision == "float32", lambda s, p=precision: OpenVINO(s, p, cache))
-            )
+        kinds += openvino_kinds(cache)
     if torch.cuda.is_available() and not IS_ZERO_GPU:
         kinds.append(Kind("cuda bfloat16", False, CapturedOnCuda))
     return tuple(kinds)

@@ -16,22 +16,12 @@ from torch import Tensor
 
 from playground.device import job_threads
 from playground.engine.cache import Cache
-from playground.engine.kinds import Predict, Subject, first_line, in_portions
+from playground.engine.kinds import Kind, Predict, Subject, first_line, in_portions
 
 log = logging.getLogger(__name__)
 
 SMALL, LARGE = 1, 8  # above 8 a picture gets no cheaper, and a preview would only come later
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
-
-
-class NotConvertedYet(RuntimeError):  # noqa: N818
-    """There is no conversion of this network in the cache."""
-
-
-def precisions() -> list[str]:
-    """What the processor can calculate in; how fast is another question."""
-    able = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return ["float32", *(["bfloat16"] if "BF16" in able else [])]
 
 
 def key_of(subject: Subject, batch: int) -> str:
@@ -85,8 +75,6 @@ class OpenVINO:
     def _compile(self, batch: int) -> Predict:
         key = key_of(self._subject, batch)
         path = self._cache.conversion(key)
-        if not path.exists():
-            raise NotConvertedYet(self._subject.name)
         try:
             request = self._core.compile_model(read(self._core, path), "CPU", self._options).create_infer_request()
         except RuntimeError:
@@ -119,6 +107,21 @@ class OpenVINO:
             log.warning("%s runs in batches of %d only: %s", self._subject.name, SMALL, first_line(error))
             return
         self._sizes = {**self._sizes, LARGE: large}
+
+
+def openvino_kinds(cache: Cache) -> list[Kind]:
+    """One for each precision that the processor can calculate in; how fast is another question."""
+    able = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return [
+        Kind(
+            f"openvino {precision}",
+            precision == "float32",
+            lambda subject, precision=precision: OpenVINO(subject, precision, cache),
+            lambda subject: is_converted(subject, cache),
+        )
+        for precision, hint in HINTS.items()
+        if hint == "f32" or hint.upper() in able
+    ]
 
 
 def read(core: ov.Core, path: Path) -> ov.Model:
