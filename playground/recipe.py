@@ -52,7 +52,7 @@ class Recipe:
     schedule: str = "linear"  # the forward process's noise levels
     ladder: str = "steps"  # what a ladder goes up in
     samplers: tuple[str, ...] = ()  # which samplers go up a ladder side by side; none = `sampler` alone
-    strength: float = 0.6  # how far a given picture is noised before it is denoised: 1 forgets it
+    strength: float = 0.4  # how far a given picture is noised before it is denoised: 1 forgets it
     mask: str = ""  # the pixels to make new, packed as `drawing` is: any level but 0
     resamples: int = 4  # how often in-painting walks each stretch of `jump_length` steps
     jump_length: int = 5

@@ -18,6 +18,7 @@ from playground.datasets.base import UnfinishedTextError
 from playground.edits import Edit, Source
 from playground.recipe import Recipe
 from playground.ui import controls, views
+from playground.ui.board import chooser, swatch, value_name
 from playground.ui.lanes import JOB, LIVE
 from playground.ui.page import Page, Tab, on_any, only, recipe_from, static, streamed
 from playground.ui.text import Words, attribute_key, value_key
@@ -114,43 +115,6 @@ def row_name(card: Card, source: Source) -> str:
 
 def title_key(card: Card, source: Source) -> str:
     return "change_encoded" if source == "encoded" else f"change_{card.family}"
-
-
-def value_name(page: Page, index: int, label: int) -> str:
-    """The word for a label of an attribute, in both languages."""
-    attribute = page.dataset.attributes[index]
-    return page.words.both(value_key(page.dataset, attribute.name, label) if label else "any")
-
-
-def swatch(page: Page, index: int, label: int) -> str:
-    """A dot in the value's colour, where the value is one."""
-    colours = page.dataset.attributes[index].colours
-    return f'<i class="pg-swatch" style="--pg-swatch:{colours[label - 1]}"></i>' if colours and label else ""
-
-
-def board(page: Page) -> str:
-    """Every value of every attribute, to press."""
-    groups = []
-    for index, attribute in enumerate(page.dataset.attributes):
-        chips = "".join(
-            f'<button type="button" data-place="{index}" data-label="{label}" aria-pressed="false">'
-            f"{swatch(page, index, label)}{value_name(page, index, label)}</button>"
-            for label in range(1, attribute.num_values + 1)
-        )
-        name = page.words.both(attribute_key(page.dataset, attribute.name))
-        groups.append(f'<div class="pg-chips" role="group"><b>{name}</b><div>{chips}</div></div>')
-    return f'<div class="pg-board">{"".join(groups)}</div>'
-
-
-def chooser(page: Page, first: Sequence[int]) -> dict[str, Component]:
-    """What to change; its value is [place of the attribute, label]."""
-    chips = gr.HTML(
-        list(first),
-        html_template=board(page),
-        js_on_load=static("chips.js"),
-        elem_id=controls.elem(NAME, "change"),
-    )
-    return {"change": chips}
 
 
 def first_wish(page: Page) -> tuple[tuple[int, ...], tuple[int, int]]:
@@ -366,7 +330,7 @@ def build(page: Page) -> Tab:
     gr.HTML(f'<p class="pg-lead">{words.both("change_lead")}</p>')
     with gr.Row(elem_classes="pg-choices"):
         text = controls.text_box(page, NAME)
-    change = chooser(page, change_first)
+    change = chooser(page, NAME, change_first)
     with gr.Row(elem_classes="pg-tab"):
         with gr.Column(scale=2, min_width=320, elem_classes="pg-controls"):
             seed = controls.seed_row(page, NAME, "seed", FIRST_SEED)

@@ -27,7 +27,8 @@ def swatch_rules(datasets: Iterable[Dataset]) -> str:
     )
 
 
-CSS = (Path(__file__).parent / "page.css").read_text() + swatch_rules(DATASETS.values())
+SHEETS = ("page.css", "steer.css")
+CSS = "".join((Path(__file__).parent / name).read_text() for name in SHEETS) + swatch_rules(DATASETS.values())
 JS = (Path(__file__).parent / "page.js").read_text()
 
 
