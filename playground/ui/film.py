@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import gradio as gr
 import torch
 from torch import Tensor
 
@@ -92,6 +93,11 @@ def save_link(words: Words, film: Film, recipe: Recipe) -> str:
     """The predicted clean pictures, step by step, as a film."""
     content = render.animation(torch.stack(film.x0), FILM_FACTOR, FILM_MS)
     return views.save_link(words, "film_save", content, views.file_name(recipe, "webp"), "image/webp")
+
+
+def shown_if(is_wanted: bool) -> dict[str, object]:
+    """A part of the page that stays there while it is hidden: canvases keep their picture, links reach every control."""
+    return gr.update(visible=True if is_wanted else "hidden")
 
 
 def status(said: str, classes: str = "") -> str:

@@ -21,7 +21,7 @@ from playground.sampling.reverse import STOCHASTIC
 from playground.ui import controls, film, paint, views
 from playground.ui.film import Film
 from playground.ui.lanes import JOB, LIVE
-from playground.ui.page import Page, Tab, first_character, hidden_unless, on_any, only, recipe_from, streamed
+from playground.ui.page import Page, Tab, first_character, on_any, only, recipe_from, streamed
 from playground.ui.wishes import Wishes
 from playground.zoo import Zoo
 
@@ -260,13 +260,13 @@ def build(page: Page) -> Tab:
                 pad = controls.drawing_pad(page, NAME)
                 picture = controls.picture_slider(page, NAME)
                 picture["picture"].value = FIRST_PICTURE
-            with gr.Column(visible=False) as hiding:
+            with gr.Column(visible="hidden") as hiding:
                 holes = paint.pad(page, controls.elem(NAME, "mask"), "mask", words.both("hand_mask"))
                 resamples = slider(page, "resamples", 1, limits.MAX_RESAMPLES, DEFAULT.resamples)
             with gr.Column() as drowning:
                 strength = slider(page, "strength", 0.05, 1, DEFAULT.strength, 0.05)
             seed = controls.seed_row(page, NAME, "seed", FIRST_SEED)
-            with gr.Column(visible=False) as walking:
+            with gr.Column(visible="hidden") as walking:
                 seed_to = controls.seed_row(page, NAME, "seed_to", FIRST_SEED + 1)
             count = controls.count_slider(page, NAME, FIRST_COUNT, MOST_COUNT)
             with gr.Accordion(words.label("hand_wanted"), open=False):
@@ -286,7 +286,7 @@ def build(page: Page) -> Tab:
                 }
                 steps = slider(page, "steps", 1, MOST_STEPS, start.steps)
                 guidance = controls.plain_slider(page, NAME, "guidance_scale", 0, limits.MAX_GUIDANCE, 0.05)
-                with gr.Column(visible=False) as jumping:
+                with gr.Column(visible="hidden") as jumping:
                     jump = slider(page, "jump_length", 1, limits.MAX_JUMP, DEFAULT.jump_length)
         with gr.Column(scale=3, min_width=320, elem_classes="pg-result"):
             with gr.Row(elem_classes="pg-state"):
@@ -339,10 +339,8 @@ def build(page: Page) -> Tab:
         return gr.skip() if wish is None or wish.is_taken else film.status(words.both("film_stopped_early"))
 
     def reveal(name: str) -> list[object]:
-        return [
-            gr.update(visible=name != "blend"), hidden_unless("inpaint", name), hidden_unless("edit", name),
-            hidden_unless("blend", name), hidden_unless("inpaint", name),
-        ]  # fmt: skip
+        shown_in = (("edit", "inpaint"), ("inpaint",), ("edit",), ("blend",), ("inpaint",))
+        return [film.shown_if(name in tasks) for tasks in shown_in]
 
     outputs = [state, view, holes]
     tab = Tab(NAME, chosen, draw, outputs, shows, NEWEST_WINS, ask)
