@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from diffusers import DDIMPipeline, DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -24,8 +25,12 @@ from torch import nn
 
 from playground.datasets import Attribute, Dataset, Pictures, base
 from playground.models import DiffusionConfig, GANConfig, VAEConfig, load_model
+from playground.models.diffusion import add_noise, velocity
+from playground.models.storage import save_model
+from playground.recipe import Recipe
+from playground.sampling.reverse import guided
 from playground.training import __main__ as command
-from playground.training import objectives
+from playground.training import instant, objectives
 from playground.training.card import write_card
 from playground.training.ema import EMA
 from playground.training.loop import (
@@ -480,3 +485,109 @@ def test_two_processes_hold_the_same_weights_those_of_averaged_gradients(
             torch.testing.assert_close(value, expected[name], atol=1e-4, rtol=0, msg=name)
     assert load_model(tmp_path / "vae")
     assert json.loads((tmp_path / "vae" / "card.json").read_text())["images_seen"] == 320
+
+
+class TestInstant:
+    """The student of few steps, of a teacher and a judge that were trained first."""
+
+    @pytest.fixture(scope="class")
+    def masters(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """A folder with a tiny trained ddpm and gan."""
+        root = tmp_path_factory.mktemp("masters")
+        for model in (instant.TEACHER, instant.JUDGE):
+            torch.manual_seed(0)
+            config, options = TINY[model]
+            config = replace(config, size=SIZE, channels=1, cardinalities=TOY.cardinalities)
+            save_model(objectives.OBJECTIVES[type(config)](config, **options).network, root / TOY.name / model)
+        return root
+
+    def run(self, masters: Path, output: Path, settings: Settings = SETTINGS) -> Run:
+        splits = TOY.build()
+        return Run(
+            instant.build_student(TOY, masters),
+            TOY,
+            instant.STUDENT,
+            settings,
+            train=splits["train"],
+            held_out=splits["held_out"],
+            output=output,
+            work=work_of(output),
+            command="pytest",
+        )
+
+    def test_it_begins_as_its_teacher_and_the_teacher_stays_as_it_is(self, masters: Path, tmp_path: Path) -> None:
+        run = self.run(masters, tmp_path / "instant")
+        teacher, student = run.objective.teacher, run.objective.network.student
+        before = {name: value.clone() for name, value in teacher.state_dict().items()}
+        assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
+        for _ in range(3):
+            run.train_step()
+        assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+        assert any(not torch.equal(value, before[name]) for name, value in student.state_dict().items())
+
+    def test_a_student_that_sees_the_end_of_every_path_is_consistent(self, masters: Path) -> None:
+        """All pictures are one picture: then the right answer is known at every noise level, to both."""
+        objective = instant.build_student(TOY, masters)
+        picture = torch.rand(1, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+        def knows(x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            a = objective.signal(t)
+            return velocity(picture, (x_t - a.sqrt() * picture) / (1 - a).sqrt(), a)
+
+        for network in (objective.teacher, objective.network.student):
+            network.forward = knows
+        t = torch.tensor([999, 700, 250, 30])
+        eps = torch.randn(4, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+        x_t = add_noise(picture, eps, objective.signal(t))
+        labels = torch.tensor([[1], [0], [2], [1]])
+        assert torch.allclose(objective.further_down(x_t, t, labels), picture.expand(4, -1, -1, -1), atol=1e-3)
+        seen = instant.predicted_x0(objective.network.student, x_t, t, labels, objective.signal(t))
+        assert instant.pseudo_huber(seen, objective.further_down(x_t, t, labels)).max() < 1e-4
+
+    def test_further_down_goes_along_the_guided_path(self, masters: Path) -> None:
+        """One DDIM step of the teacher, checked against diffusers'; the student looks at where it ends."""
+        objective = instant.build_student(TOY, masters)
+        objective.guidance_scale = 3.0
+        where = {}
+        objective.network.student.forward = lambda x, t, labels: where.update(x=x, t=t) or torch.zeros_like(x)
+        x_t = torch.randn(2, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+        labels = torch.tensor([[1], [2]])
+        objective.further_down(x_t, torch.tensor([624, 624]), labels)
+        scheduler = DDIMScheduler.from_config(objective.teacher.noise_schedule)
+        scheduler.set_timesteps(16)  # strides of 62 levels, as ours
+        output = guided(objective.teacher, labels, 3.0)(x_t, torch.tensor(624))
+        assert where["t"].tolist() == [562, 562]
+        assert torch.allclose(where["x"], scheduler.step(output, 624, x_t).prev_sample, atol=1e-5)
+
+    def test_what_it_becomes_is_a_pipeline_of_diffusers_and_a_model_of_ours(
+        self, masters: Path, tmp_path: Path
+    ) -> None:
+        run = self.run(masters, tmp_path / "instant")
+        run.train()
+        pipeline = DDIMPipeline.from_pretrained(tmp_path / "instant")
+        pipeline.set_progress_bar_config(disable=True)
+        pictures = pipeline(batch_size=2, num_inference_steps=4, eta=1.0, output_type="np").images
+        assert pictures.shape == (2, SIZE, SIZE, 1)
+        model = load_model(tmp_path / "instant")
+        assert model.scheduler_name == "DDIMScheduler"
+        card = json.loads((tmp_path / "instant" / "card.json").read_text())
+        assert card["parameters"] == sum(p.numel() for p in model.parameters())
+        assert Recipe(**card["facts"]["settings"]).steps == instant.SETTINGS["steps"]
+        assert list((work_of(tmp_path / "instant") / "sheets").iterdir())
+
+    def test_interrupted_and_resumed_it_walks_the_same_path(self, masters: Path, tmp_path: Path) -> None:
+        whole = self.run(masters, tmp_path / "whole")
+        whole.train()
+        first = self.run(masters, tmp_path / "parts")
+        for _ in range(7):
+            first.train_step()
+        first.save_checkpoint()
+        second = self.run(masters, tmp_path / "parts")
+        assert second.resume()
+        second.train()
+        for one, other in zip(whole.ema.network.parameters(), second.ema.network.parameters(), strict=True):
+            assert torch.equal(one, other)
+
+    def test_without_a_teacher_it_says_who_is_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match="train ddpm first"):
+            instant.build_student(TOY, tmp_path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import DDIMScheduler, DDPMScheduler, SchedulerMixin, UNet2DModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -22,6 +22,12 @@ NOISE_SCHEDULE = {
     "prediction_type": "v_prediction",
     "clip_sample": True,
     "clip_sample_range": 1.0,
+}
+
+# The pipelines that a folder may be saved for, by their scheduler; few steps must begin where the noise is pure.
+PIPELINES: dict[str, tuple[type[SchedulerMixin], str, dict[str, object]]] = {
+    "DDPMScheduler": (DDPMScheduler, "DDPMPipeline", {}),
+    "DDIMScheduler": (DDIMScheduler, "DDIMPipeline", {"timestep_spacing": "trailing"}),
 }
 
 
@@ -55,11 +61,19 @@ def build_unet(config: DiffusionConfig) -> UNet2DModel:
 class Diffusion(nn.Module):
     """A UNet that is told the labels as a vector added to its time embedding; "any" adds the zero vector.
 
-    Without labels it is exactly the unconditional UNet2DModel that `DDPMPipeline` opens from the same folder.
+    Without labels it is exactly the unconditional UNet2DModel that diffusers' pipeline opens from the same folder;
+    `scheduler_name` is the pipeline's scheduler, one of `PIPELINES`.
     """
 
-    def __init__(self, unet: UNet2DModel, cardinalities: tuple[int, ...], noise_schedule: dict[str, object]) -> None:
+    def __init__(
+        self,
+        unet: UNet2DModel,
+        cardinalities: tuple[int, ...],
+        noise_schedule: dict[str, object],
+        scheduler_name: str = "DDPMScheduler",
+    ) -> None:
         super().__init__()
+        self.scheduler_name = scheduler_name
         self.unet = unet
         self.conditioner = AttributeEmbedding(cardinalities, 4 * unet.config.block_out_channels[0])
         self.noise_schedule = dict(noise_schedule)
@@ -82,15 +96,16 @@ class Diffusion(nn.Module):
         return self.unet(x_t, t, class_labels=self.conditioner(known)).sample
 
     def save(self, folder: Path) -> None:
-        """Write a folder that plain `DDPMPipeline.from_pretrained` opens; the conditioner lies beside the UNet."""
+        """Write a folder that a plain pipeline of diffusers opens; the conditioner lies beside the UNet."""
         plain = UNet2DModel.from_config({**self.unet.config, "class_embed_type": None})
         plain.load_state_dict(self.unet.state_dict())
         plain.half().save_pretrained(folder / "unet")
-        self.scheduler().save_pretrained(folder / "scheduler")
+        kind, pipeline, options = PIPELINES[self.scheduler_name]
+        kind.from_config({**self.noise_schedule, **options}).save_pretrained(folder / "scheduler")
         index = {
-            "_class_name": "DDPMPipeline",
+            "_class_name": pipeline,
             "unet": ["diffusers", "UNet2DModel"],
-            "scheduler": ["diffusers", "DDPMScheduler"],
+            "scheduler": ["diffusers", self.scheduler_name],
         }
         (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
         (folder / "conditioner").mkdir(exist_ok=True)
@@ -100,7 +115,7 @@ class Diffusion(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> Diffusion:
-        """Open our own folder, or any folder of an unconditional `DDPMPipeline` (then there are no labels to give).
+        """Open our own folder, or any of an unconditional `DDPMPipeline` or `DDIMPipeline` (then without labels).
 
         Raises ValueError where the weights are not exactly the UNet's, or the noise levels are not plain betas.
         """
@@ -125,7 +140,8 @@ class Diffusion(nn.Module):
         cardinalities = ()
         if conditioner.is_dir():
             cardinalities = tuple(json.loads((conditioner / "config.json").read_text())["cardinalities"])
-        model = cls(unet.float(), cardinalities, schedule)
+        name = stated.get("_class_name")
+        model = cls(unet.float(), cardinalities, schedule, name if name in PIPELINES else "DDPMScheduler")
         if cardinalities:
             model.conditioner.load_state_dict(load_file(conditioner / "model.safetensors"))
         return model

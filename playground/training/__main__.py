@@ -12,6 +12,7 @@ import torch
 
 from playground.datasets import DATASETS
 from playground.datasets.base import PRETRAINED_FOLDER, ROOT
+from playground.training.instant import STUDENT, build_student
 from playground.training.loop import Run, Settings
 from playground.training.objectives import MODELS, build_objective
 
@@ -21,13 +22,14 @@ SETTINGS = {
     "vae": Settings(images=240_000, learning_rate=2e-3),
     "gan": Settings(images=900_000, learning_rate=5e-4, final_learning_rate=5e-5, max_gradient_norm=100.0),
     "ddpm": Settings(images=360_000, ema_half_life_images=15_000),
+    "instant": Settings(images=150_000, learning_rate=1e-4, final_learning_rate=1e-5, max_gradient_norm=10.0),
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m playground.training", description=__doc__)
     parser.add_argument("dataset", choices=sorted(DATASETS))
-    parser.add_argument("model", choices=sorted(MODELS))
+    parser.add_argument("model", choices=sorted([*MODELS, STUDENT]))
     for setting in fields(Settings):
         flag = f"--{setting.name.replace('_', '-')}"
         if setting.name == "snapshots":
@@ -52,6 +54,7 @@ def main() -> int:
     torch.manual_seed(settings.seed)  # the networks' first weights
     try:
         train, held_out = dataset.load("train"), dataset.load("held_out")
+        objective = build_student(dataset) if arguments.model == STUDENT else build_objective(arguments.model, dataset)
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 1
@@ -62,7 +65,7 @@ def main() -> int:
     if arguments.restart:
         shutil.rmtree(work, ignore_errors=True)
     run = Run(
-        build_objective(arguments.model, dataset),
+        objective,
         dataset,
         arguments.model,
         settings,

@@ -197,7 +197,7 @@ class Run:
         device = self.accelerator.device
         x0 = as_pictures(self.held_out.images[few]).to(device)
         facts = self.objective.finish(network, x0, torch.from_numpy(self.held_out.labels[few]).to(device))
-        save_model(network, folder)
+        save_model(self.objective.shown(network), folder)
         card = {
             "dataset": self.dataset.name,
             "model": self.model,
@@ -207,7 +207,7 @@ class Run:
             "images_planned": self.settings.images,
             "seconds": round(self.seconds),
             "hardware": hardware(),
-            "parameters": sum(p.numel() for p in network.parameters()),
+            "parameters": sum(p.numel() for p in self.objective.shown(network).parameters()),
             "facts": facts,
         }
         write_card(folder, card)
@@ -250,7 +250,7 @@ class Run:
                 bar.set_postfix({name.split("/")[-1]: f"{value:.4g}" for name, value in means.items()}, refresh=False)
                 sums = {}
             while pending and self.images_seen >= pending[0]:
-                save_model(self.ema.network, self.work / "snapshots" / f"{pending.pop(0):09d}")
+                save_model(self.objective.shown(self.ema.network), self.work / "snapshots" / f"{pending.pop(0):09d}")
             if clock - last_save > settings.save_every_s:
                 self.save_checkpoint()
                 self.draw_sheet()

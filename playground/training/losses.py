@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 
@@ -19,6 +19,33 @@ def zero_centred_penalty(logits: Tensor, pictures: Tensor) -> Tensor:
     """Squared norm of the discriminator's gradient at each picture, [batch] (R1, R2; Mescheder et al. 2018)."""
     (gradient,) = torch.autograd.grad(logits.sum(), pictures, create_graph=True)
     return gradient.float().square().flatten(1).sum(1)
+
+
+def discriminator_losses(
+    discriminator: nn.Module,
+    real: Tensor,
+    fake: Tensor,
+    labels: Tensor,
+    generator: Generator,
+    gamma: float,
+    penalty_every: int,
+) -> dict[str, Tensor]:
+    """The discriminator's turn on real and fake pictures of the same labels, each [batch, channels, size, size].
+
+    The penalties, half of `gamma` times r1 + r2 (R3GAN, Huang et al. 2024), cost more than all the rest: they are taken
+    at random once in `penalty_every` turns, and count as much more.
+    """
+    penalise = int(torch.randint(penalty_every, (), generator=generator)) == 0
+    pictures = torch.cat([real, fake]).detach().requires_grad_(penalise)
+    logits = discriminator(pictures, torch.cat([labels, labels]))
+    real_logits, fake_logits = logits.chunk(2)
+    parts = {"loss": relativistic_loss(real_logits, fake_logits).mean()}
+    parts["certainty"] = torch.sigmoid(real_logits - fake_logits).mean().detach()
+    if penalise:
+        r1, r2 = zero_centred_penalty(logits, pictures).chunk(2)
+        parts["loss"] = parts["loss"] + penalty_every * gamma / 2 * (r1 + r2).mean()
+        parts |= {"r1": r1.mean().detach(), "r2": r2.mean().detach()}
+    return parts
 
 
 def min_snr_weight(alphas_cumprod: Tensor, gamma: float = 5.0) -> Tensor:

@@ -14,11 +14,12 @@ from diffusers import DPMSolverMultistepScheduler
 from torch import Generator, Tensor, nn
 
 from playground.datasets import Dataset
+from playground.models import Model
 from playground.models.conditioning import drop_labels
 from playground.models.diffusion import Diffusion, DiffusionConfig, add_noise, velocity
 from playground.models.gan import GAN, GANConfig
 from playground.models.vae import VAE, VAEConfig, kl_per_dimension, reconstruction_loss, sample_posterior
-from playground.training.losses import min_snr_weight, relativistic_loss, zero_centred_penalty
+from playground.training.losses import discriminator_losses, min_snr_weight, relativistic_loss
 
 SHEET_LATENT_SEED = 1234
 
@@ -36,6 +37,9 @@ class Objective(Protocol):
         self, player: str, x0: Tensor, labels: Tensor, generator: Generator, progress: float
     ) -> dict[str, Tensor]:
         """Scalars of one turn; "loss" is the one to lower. `progress` runs from 0 to 1 over the training."""
+
+    def shown(self, network: nn.Module) -> Model:
+        """The model that is published, all of `network` or a part of it."""
 
     def sheet(self, network: nn.Module, labels: Tensor) -> Tensor:
         """Pictures of fixed noise for each row of labels, to watch the training by."""
@@ -74,6 +78,9 @@ class VAEObjective:
         kl = kl_per_dimension(mu, logvar).sum(1).mean()
         warm = min(1.0, progress / 0.1)  # KL fades in over the first tenth, so that no dimension is given up early
         return {"loss": recon_loss + warm * self.beta * kl, "recon_loss": recon_loss, "kl": kl}
+
+    def shown(self, network: VAE) -> VAE:
+        return network
 
     def sheet(self, network: VAE, labels: Tensor) -> Tensor:
         noise = torch.randn(
@@ -125,19 +132,12 @@ class GANObjective:
             return {"loss": relativistic_loss(fake_logits, real_logits).mean()}
         with torch.no_grad():
             fake = self.network.generator(z, labels)
-        penalise = int(torch.randint(self.penalty_every, (), generator=generator)) == 0
-        pictures = torch.cat([x0, fake]).detach().requires_grad_(penalise)
-        logits = self.network.discriminator(pictures, torch.cat([labels, labels]))
-        real_logits, fake_logits = logits.chunk(2)
-        parts = {"loss": relativistic_loss(real_logits, fake_logits).mean()}
-        parts["certainty"] = torch.sigmoid(real_logits - fake_logits).mean().detach()
-        if penalise:
-            r1, r2 = zero_centred_penalty(logits, pictures).chunk(2)
-            start, end = self.gamma
-            gamma = end + (start - end) * (1 - min(1.0, 2 * progress))  # settles at `end` half-way
-            parts["loss"] = parts["loss"] + self.penalty_every * gamma / 2 * (r1 + r2).mean()
-            parts |= {"r1": r1.mean().detach(), "r2": r2.mean().detach()}
-        return parts
+        start, end = self.gamma
+        gamma = end + (start - end) * (1 - min(1.0, 2 * progress))  # settles at `end` half-way
+        return discriminator_losses(self.network.discriminator, x0, fake, labels, generator, gamma, self.penalty_every)
+
+    def shown(self, network: GAN) -> GAN:
+        return network
 
     def sheet(self, network: GAN, labels: Tensor) -> Tensor:
         noise = torch.randn(
@@ -190,6 +190,9 @@ class DiffusionObjective:
         v = self.network(add_noise(x0, eps, a), t.to(x0.device), labels)
         error = (v.float() - velocity(x0, eps, a)).square().mean((1, 2, 3))
         return {"loss": (min_snr_weight(a[:, 0, 0, 0]) * error).mean(), "v_error": error.mean().detach()}
+
+    def shown(self, network: Diffusion) -> Diffusion:
+        return network
 
     def sheet(self, network: Diffusion, labels: Tensor) -> Tensor:
         scheduler = DPMSolverMultistepScheduler.from_config(
