@@ -33,6 +33,7 @@ ROOMS = (
     "comparison",
     "edits",
     "evaluation",
+    "benchmark",
     "ui",
     "app",
 )
@@ -40,7 +41,7 @@ FORBIDDEN = {  # beyond the order
     "models": {"sampling", "training", "recipe", "limits"},
     "sampling": {"models", "datasets", "recipe", "limits"},
     **{
-        room: {"training", "evaluation"}
+        room: {"training", "evaluation", "benchmark"}
         for room in ("zoo", "engine", "generate", "plane", "render", "comparison", "edits", "ui", "app")
     },
 }
@@ -49,6 +50,7 @@ STRANGERS = {  # other people's packages that a room must not know
     **{room: {"gradio"} | DEVELOPMENT_ONLY for room in ROOMS},
     "training": {"gradio"},
     "evaluation": {"gradio"},
+    "benchmark": {"gradio"},
     "limits": {"torch", "numpy", "gradio", "diffusers", "PIL"},
     "recipe": {"torch", "numpy", "gradio", "diffusers", "PIL"},
     "models": {"gradio", "PIL"} | DEVELOPMENT_ONLY,
