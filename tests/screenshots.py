@@ -18,6 +18,7 @@ VIEWS = {  # file name: tab, query, height
     "gan": ("gan", "model=gan&seed=7&count=8", HEIGHT),
     "diffusion": ("diffusion", "model=ddpm&labels=8&seed=5&count=4&steps=20", HEIGHT),
     "compare": ("compare", "task=compare&seed=11&count=6&labels=4", 1240),  # all families' rows
+    "chains": ("chains", "task=chains&start=-2.6,-2.6&updates=400", 980),  # the walks, with all that is below them
 }
 
 
@@ -32,7 +33,7 @@ def main() -> None:
         for name, (tab, query, height) in VIEWS.items():
             page.set_viewport_size({"width": WIDTH, "height": height})
             page.goto(f"{address}?{query}")
-            expect(page.locator(f"#{tab}-view img.pg-picture").first).to_be_visible(timeout=30_000)
+            expect(page.locator(f"#{tab}-view :is(img.pg-picture, [data-query])").first).to_be_visible(timeout=30_000)
             page.wait_for_timeout(4000)  # longer than any of these takes to finish
             page.screenshot(path=FOLDER / f"{name}.png")
         browser.close()
