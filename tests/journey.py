@@ -76,8 +76,10 @@ TAB_TITLES = {
     "inside": "Inside diffusion",
     "forward": "Forward process",
     "ladder": "How many steps?",
+    "branch": "Rewind and branch",
+    "hand": "From your hand",
     "compare": "Compare",
     "change": "Change one thing",
     "chains": "Markov chains → diffusion",
 }
-GROUP_OF = {"forward": "inside", "ladder": "inside"}
+GROUP_OF = dict.fromkeys(("forward", "ladder", "branch", "hand"), "inside")

@@ -33,7 +33,7 @@ FIRST_SEED, FIRST_LABEL, FIRST_STEP = 5, 8, 8
 MOST_STEPS = 50
 COLUMNS = 10  # steps of a run that its strip shows
 LANES = 5  # branches that stand under their trunk at once
-DECISIONS, MOST_DECISIONS = 11, limits.MAX_COUNT
+DECISIONS = 11  # branches, evenly spread over the steps
 PREVIEW_EVERY_S = 0.15
 NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}
 TRUNK = ("labels", "text", "seed", "steps", "sampler", "guidance_scale")  # the fields of a recipe
@@ -71,8 +71,6 @@ TEXT = {
         "This is x<sub>k</sub>, the noisy picture at that step. What you paint comes to lie <b>under</b> its noise.",
         "그 단계의 잡음 섞인 그림 x<sub>k</sub>입니다. 칠한 것은 잡음 <b>밑에</b> 놓입니다.",
     ),
-    "branch_count": ("Branches", "가지 수"),
-    "branch_count_info": ("Spread evenly over the steps", "단계 전체에 고르게 나눕니다"),
     "branch_go": ("▶ Try it", "▶ 해 보기"),
     "branch_done": (
         "Done. Press a step of the trunk to go back to it.",
@@ -179,7 +177,7 @@ def order_of(recipe: Recipe) -> int:
 
 def wanted(page: Page, chosen: Mapping[str, Component], values: Mapping[Component, object]) -> Recipe:
     """The controls' recipe with what its task uses."""
-    fixed = {} if values[chosen["task"]] == "decide" else {"count": 1}
+    fixed = {"count": DECISIONS} if values[chosen["task"]] == "decide" else {}
     recipe = recipe_from(page, chosen, values, **fixed)
     if recipe.text:
         recipe = replace(recipe, text=first_character(page, recipe.text))
@@ -329,8 +327,6 @@ def verdict(page: Page, recipe: Recipe, read: Tensor | None, steps: Sequence[int
     won = [k for k, row in enumerate(read) if int(row[place]) == label]
     if not won:
         said = words.both("decide_none")
-    elif len(steps) == 1:
-        said = ""
     elif won[-1] == len(steps) - 1:
         said = words.both("decide_always")
     else:
@@ -435,7 +431,9 @@ def show_decision(page: Page, wishes: Wishes, visitor: str, wish: Wish) -> Itera
 def shows(recipe: Recipe, zoo: Zoo) -> bool:
     if recipe.task not in TASKS:
         return False
-    limits.whole("steps", recipe.steps, 1, MOST_STEPS)
+    limits.whole("steps", recipe.steps, 2, MOST_STEPS)
+    num = DECISIONS if recipe.task == "decide" else 1
+    limits.whole("count", recipe.count, num, num)
     return zoo.card(recipe.dataset, recipe.model).family == "diffusion"
 
 
@@ -443,11 +441,11 @@ def can_show(page: Page) -> bool:
     return bool(page.dataset.attributes and page.zoo.cards(page.dataset.name, "diffusion"))
 
 
-def slider(page: Page, field: str, low: float, high: float, value: float, step: float = 1, key: str = "") -> gr.Slider:
-    """A slider for a recipe field, worded by `<key or field>` and `<key or field>_info`."""
+def slider(page: Page, field: str, low: float, high: float, value: float, step: float = 1) -> gr.Slider:
+    """A slider for a recipe field, worded by `<field>` and `<field>_info`."""
     words, whole = page.words, {"precision": 0} if step == 1 else {}
     return gr.Slider(
-        low, high, value, step=step, label=words.label(key or field), info=words.label(f"{key or field}_info"),
+        low, high, value, step=step, label=words.label(field), info=words.label(f"{field}_info"),
         elem_id=controls.elem(NAME, field), **whole,
     )  # fmt: skip
 
@@ -470,18 +468,16 @@ def build(page: Page) -> Tab:
             with gr.Column() as labelling:
                 gr.HTML(f'<p class="pg-lead">{words.both("branch_change")}</p>')
                 change = board.chooser(page, NAME, first_change)
-            with gr.Column(visible="hidden") as reseeding:
+            with gr.Column(elem_classes=film.AWAY) as reseeding:
                 seed_to = controls.seed_row(page, NAME, "seed_to", FIRST_SEED + 100)
                 gr.HTML(f'<p class="pg-note">{words.both("branch_seed_note")}</p>')
-            with gr.Column(visible="hidden") as guiding:
+            with gr.Column(elem_classes=film.AWAY) as guiding:
                 guidance_to = slider(page, "branch_guidance", 0, limits.MAX_GUIDANCE, DEFAULT.branch_guidance, 0.05)
-            with gr.Column(visible="hidden") as painting:
+            with gr.Column(elem_classes=film.AWAY) as painting:
                 canvas = paint.pad(
                     page, controls.elem(NAME, "paint"), "paint", words.both("branch_paint"),
                     f"#{controls.elem(NAME, 'branch_at')} input[type=range]",
                 )  # fmt: skip
-            with gr.Column(visible="hidden") as counting:
-                count = slider(page, "count", 1, MOST_DECISIONS, DECISIONS, key="branch_count")
             go = gr.Button(words.label("branch_go"), variant="primary", elem_id=controls.elem(NAME, "go"))
             with gr.Accordion(words.label("branch_trunk_controls"), open=True):
                 model = controls.model_picker(page, NAME, "diffusion")
@@ -513,7 +509,7 @@ def build(page: Page) -> Tab:
     }  # fmt: skip
     chosen: Mapping[str, Component] = {
         **task, **trunk_controls, "branch_at": branch_at, "branch_with": branch_with, **change, **seed_to,
-        "branch_guidance": guidance_to, "paint": canvas, "count": count,
+        "branch_guidance": guidance_to, "paint": canvas,
     }  # fmt: skip
     places = {"state": state, "trunk": trunk, **lanes, "decide": decided, "paint": canvas}
     outputs = list(places.values())
@@ -553,10 +549,10 @@ def build(page: Page) -> Tab:
     def reveal(name: str, what: Sequence[str]) -> list[object]:
         is_branch = name == "branch"
         wanted_parts = [is_branch and part in what for part in ("seed", "guidance", "paint")]
-        return [film.shown_if(w) for w in (is_branch, not is_branch or "label" in what, *wanted_parts, not is_branch)]
+        return [film.shown_if(w) for w in (is_branch, not is_branch or "label" in what, *wanted_parts)]
 
     tab = Tab(NAME, chosen, draw, outputs, shows, NEWEST_WINS, ask)
-    folded = [rewinding, labelling, reseeding, guiding, painting, counting]
+    folded = [rewinding, labelling, reseeding, guiding, painting]
     gr.on([task["task"].change, branch_with.change], reveal, [task["task"], branch_with], folded, **LIVE)
     steps.change(lambda num, at: gr.update(maximum=num, value=min(at, num)), [steps, branch_at], branch_at, **LIVE)
     pause = f"(...values) => window.playgroundAfterPause('{NAME}-view', values)"

@@ -18,6 +18,7 @@ from playground.ui.text import Words
 MOST_PICTURES = 4
 MOST_STEPS = 26
 FILM_FACTOR, FILM_MS = 3, 120
+AWAY = ["pg-away"]  # the class of what is hidden
 TEXT = {
     "film_step": ("step", "단계"),
     "film_x_t": ("x<sub>t</sub>: what the network sees", "x<sub>t</sub>: 신경망이 보는 것"),
@@ -97,7 +98,7 @@ def save_link(words: Words, film: Film, recipe: Recipe) -> str:
 
 def shown_if(is_wanted: bool) -> dict[str, object]:
     """A part of the page that stays there while it is hidden: canvases keep their picture, links reach every control."""
-    return gr.update(visible=True if is_wanted else "hidden")
+    return gr.update(elem_classes=[] if is_wanted else AWAY)
 
 
 def status(said: str, classes: str = "") -> str:

@@ -260,13 +260,13 @@ def build(page: Page) -> Tab:
                 pad = controls.drawing_pad(page, NAME)
                 picture = controls.picture_slider(page, NAME)
                 picture["picture"].value = FIRST_PICTURE
-            with gr.Column(visible="hidden") as hiding:
+            with gr.Column(elem_classes=film.AWAY) as hiding:
                 holes = paint.pad(page, controls.elem(NAME, "mask"), "mask", words.both("hand_mask"))
                 resamples = slider(page, "resamples", 1, limits.MAX_RESAMPLES, DEFAULT.resamples)
             with gr.Column() as drowning:
                 strength = slider(page, "strength", 0.05, 1, DEFAULT.strength, 0.05)
             seed = controls.seed_row(page, NAME, "seed", FIRST_SEED)
-            with gr.Column(visible="hidden") as walking:
+            with gr.Column(elem_classes=film.AWAY) as walking:
                 seed_to = controls.seed_row(page, NAME, "seed_to", FIRST_SEED + 1)
             count = controls.count_slider(page, NAME, FIRST_COUNT, MOST_COUNT)
             with gr.Accordion(words.label("hand_wanted"), open=False):
@@ -286,7 +286,7 @@ def build(page: Page) -> Tab:
                 }
                 steps = slider(page, "steps", 1, MOST_STEPS, start.steps)
                 guidance = controls.plain_slider(page, NAME, "guidance_scale", 0, limits.MAX_GUIDANCE, 0.05)
-                with gr.Column(visible="hidden") as jumping:
+                with gr.Column(elem_classes=film.AWAY) as jumping:
                     jump = slider(page, "jump_length", 1, limits.MAX_JUMP, DEFAULT.jump_length)
         with gr.Column(scale=3, min_width=320, elem_classes="pg-result"):
             with gr.Row(elem_classes="pg-state"):
