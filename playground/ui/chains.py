@@ -221,9 +221,7 @@ def drawn(
             recipe = recipe_of(chosen, values)
             made = drawn_walks(room, recipe, methods)
         except ValueError as refusal:
-            is_empty = values[chosen["target"]] == "drawn" and values[chosen["points"]] == ""
-            said = status(words.both("draw_something")) if is_empty else views.refusal(words, str(refusal))
-            return {shown.notice: said}
+            return {shown.notice: refused(words, chosen, values, refusal)}
         except Exception:
             log.exception("a walk failed")
             return {shown.notice: views.failure(words)}
@@ -232,6 +230,14 @@ def drawn(
 
     answer = room.page.gate.run(work)
     return answer if shown.notice in answer else {shown.notice: gr.skip()}  # no place in the live lane came free
+
+
+def refused(
+    words: Words, chosen: Mapping[str, Component], values: Mapping[Component, object], refusal: ValueError
+) -> str:
+    """The sentence for a visitor's mistake; that nothing is drawn yet is none."""
+    is_empty = values[chosen["target"]] == "drawn" and values[chosen["points"]] == ""
+    return status(words.both("draw_something")) if is_empty else views.refusal(words, str(refusal))
 
 
 # ---- learning
@@ -403,22 +409,23 @@ def wired(room: Room, chosen: dict[str, Component], shown: Shown, go: gr.Button,
     def drawing(methods: Sequence[str]) -> Callable[[dict[Component, object]], dict[Component, object]]:
         return lambda values: drawn(room, chosen, shown, methods, values)
 
-    def ask(values: dict[Component, object], request: gr.Request, again: bool = False) -> object:
+    def ask(values: dict[Component, object], request: gr.Request, again: bool = False) -> dict[Component, object]:
         """Make what the networks are to learn the visitor's newest wish, which ends the work on an older one."""
         try:
-            recipe = learnt_part(recipe_of(chosen, values))
-        except ValueError:  # said where the walks are drawn
+            recipe = recipe_of(chosen, values)
+        except ValueError as refusal:
             room.wishes.want(request.session_hash, None)
-            return gr.skip()
-        is_new = room.wishes.want(request.session_hash, recipe, again)
-        return status(words.both("learning_waiting"), "pg-waiting") if is_new else gr.skip()
+            return {shown.notice: refused(words, chosen, values, refusal)}
+        is_new = room.wishes.want(request.session_hash, learnt_part(recipe), again)
+        waiting = {shown.state: status(words.both("learning_waiting"), "pg-waiting")} if is_new else {}
+        return {shown.notice: "", shown.bar: link(words, recipe), **waiting}
 
-    def ask_again(values: dict[Component, object], request: gr.Request) -> object:
+    def ask_again(values: dict[Component, object], request: gr.Request) -> dict[Component, object]:
         return ask(values, request, again=True)
 
     def look(values: dict[Component, object], request: gr.Request) -> dict[Component, object]:
         """Somebody opens the tab: walk at once, and let the networks learn."""
-        return {shown.state: ask(values, request), **drawn(room, chosen, shown, METHODS, values)}
+        return {**ask(values, request), **drawn(room, chosen, shown, METHODS, values)}
 
     def teach(request: gr.Request) -> Iterator[dict[Component, object]]:
         """The job: whatever the visitor wants by now."""
@@ -438,8 +445,9 @@ def wired(room: Room, chosen: dict[str, Component], shown: Shown, go: gr.Button,
         pause = after_a_pause(elem("view" if fields is SHARED else fields[0]))
         gr.on([chosen[name].change for name in fields], drawing(methods), inputs, shown.of(methods), js=pause, **LIVE)
     learnt = [chosen[name].change for name in chosen if name in LEARNT_BY_ANY]
-    changed = gr.on(learnt, ask, inputs, shown.state, js=after_a_pause(elem("status")), **LIVE)
-    for asked in (changed, go.click(ask_again, inputs, shown.state, **LIVE)):
+    wished = [shown.notice, shown.bar, shown.state]
+    changed = gr.on(learnt, ask, inputs, wished, js=after_a_pause(elem("status")), **LIVE)
+    for asked in (changed, go.click(ask_again, inputs, wished, **LIVE)):
         job = asked.then(teach, None, shown.lessons, **NEWEST_WINS)
         job.failure(lambda: status(words.both("busy"), "pg-error"), None, shown.state, **LIVE)
     shown.learners["diffusion"].learnt(drawing(["learned"]), inputs, shown.of(["learned"]), **LIVE)
