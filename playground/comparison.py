@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from playground import limits
-from playground.generate import Frame, check, generate
+from playground.generate import Frame, as_made, check, generate
 from playground.recipe import DEFAULT, Recipe
 from playground.render import named_rows
 from playground.zoo import Card, Zoo
@@ -54,7 +54,7 @@ def alone(recipe: Recipe, card: Card) -> Recipe:
     """The recipe of one model's pictures in a comparison, for its own family's tab."""
     unused = () if card.family == "diffusion" else DIFFUSION_FIELDS
     plain = {name: getattr(DEFAULT, name) for name in ("models", *unused)}
-    return replace(recipe, task="sample", model=card.model, **plain)
+    return as_made(replace(recipe, task="sample", **plain), card)
 
 
 def compare(recipe: Recipe, zoo: Zoo) -> Iterator[Row]:
@@ -64,7 +64,7 @@ def compare(recipe: Recipe, zoo: Zoo) -> Iterator[Row]:
     models already loaded, when one of them cannot do what the recipe says.
     """
     cards = compared_models(recipe, zoo)
-    parts = [replace(recipe, model=card.model) for card in cards]
+    parts = [as_made(recipe, card) for card in cards]
     for part in parts:
         check(part, zoo)
     for card, part in zip(cards, parts, strict=True):

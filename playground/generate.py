@@ -22,7 +22,7 @@ from playground.sampling.editing import num_repaint_steps, repaint, sdedit, step
 from playground.sampling.noise import draw_noise, seeded_generators, seeded_noise
 from playground.sampling.paths import grid, walk
 from playground.sampling.reverse import Step, build_scheduler, guided, reverse
-from playground.zoo import Entry, Zoo
+from playground.zoo import Card, Entry, Zoo
 
 MAP_SIDE = 15
 STEERED = ("edit", "inpaint", "blend", "branch", "decide")  # tasks of diffusion alone
@@ -60,6 +60,11 @@ class Frame:
 def usual(dataset: Dataset) -> Recipe:
     """The recipe that a data set's page begins with, and that its models are measured with."""
     return Recipe(dataset=dataset.name, **dataset.defaults)
+
+
+def as_made(recipe: Recipe, card: Card) -> Recipe:
+    """The recipe for this model, with the settings that it was made for where its card states such."""
+    return replace(recipe, model=card.model, **card.settings)
 
 
 def spelled(recipe: Recipe, dataset: Dataset) -> list[tuple[int, ...]]:

@@ -19,6 +19,7 @@ from playground.datasets import DATASETS, Dataset
 from playground.datasets.base import PRETRAINED_FOLDER, sha256
 from playground.models import GAN, VAE, DamagedWeights, Diffusion, Model, load_model
 from playground.models.features import FeatureNetwork, load_features, predicted_labels
+from playground.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,11 @@ class Card:
     @property
     def parameters(self) -> int:
         return self.facts["parameters"]
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """Recipe fields that a model was made for, such as a few steps, where it cannot do with those of others."""
+        return self.facts["facts"].get("settings", {})
 
     def numbers(self, fact: str, count: int | None = None) -> list[float]:
         """A measured list such as "latent_extent"; a dot leads to a list within.
@@ -127,6 +133,10 @@ def read_card(folder: Path) -> Card:
         raise DamagedWeights(f"{folder.name}: its card does not state parameters, facts and sha256")
     if (card.dataset, card.model) != (folder.parent.name, folder.name):
         raise DamagedWeights(f"{folder.name}: its card is another model's")
+    try:
+        Recipe(**card.settings)
+    except (TypeError, ValueError) as error:
+        raise DamagedWeights(f"{folder.name}: its card states settings that no recipe can have") from error
     return card
 
 

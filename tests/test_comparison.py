@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +22,18 @@ from playground.zoo import FAMILIES, Zoo
 
 NAME = next(iter(DATASETS))
 ASKED = Recipe(task="compare", labels=(3,), seed=11, count=3, steps=4)
+
+
+@pytest.fixture
+def zoo_of_few_steps(tiny_zoo: Zoo, tmp_path: Path) -> Zoo:
+    """The tiny zoo's diffusion model, and beside it the same one as if made for two steps without guidance."""
+    for name in ("ddpm", "instant"):
+        shutil.copytree(tiny_zoo.root / NAME / "ddpm", tmp_path / NAME / name)
+    path = tmp_path / NAME / "instant" / "card.json"
+    card = json.loads(path.read_text())
+    settings = {"steps": 2, "sampler": "ddim", "eta": 1.0, "guidance_scale": 1.0}
+    path.write_text(json.dumps({**card, "model": "instant", "facts": {**card["facts"], "settings": settings}}))
+    return Zoo(tmp_path)
 
 
 def last_rows(recipe: Recipe, zoo: Zoo) -> list[comparison.Row]:
@@ -48,6 +63,14 @@ def test_a_data_set_that_is_not_here_is_a_sentence_naming_those_that_are(
 ) -> None:
     with pytest.raises(ValueError, match=f"^dataset must be one of {NAME}, got 'faces'$"):
         next(compare(replace(ASKED, dataset="faces", models=models), tiny_zoo))
+
+
+def test_a_model_made_for_few_steps_takes_its_own_and_its_recipe_says_so(zoo_of_few_steps: Zoo) -> None:
+    teacher, student = last_rows(replace(ASKED, guidance_scale=2.0), zoo_of_few_steps)
+    assert (teacher.recipe.steps, teacher.frame.network_evaluations) == (ASKED.steps, 2 * ASKED.steps)
+    assert (student.recipe.steps, student.frame.network_evaluations) == (2, 2)
+    assert (student.recipe.sampler, student.recipe.eta, student.recipe.guidance_scale) == ("ddim", 1.0, 1.0)
+    assert torch.equal(student.frame.pictures, last(student.recipe, zoo_of_few_steps).pictures)
 
 
 def test_a_row_holds_the_pictures_that_its_own_recipe_makes(tiny_zoo: Zoo) -> None:

@@ -211,7 +211,7 @@ def test_zoo_never_takes_the_feature_network_for_a_model(
 
 def source_of(zoo: Zoo, dataset: Dataset, model: str, steps: int = 3) -> Source:
     weights = weights_of(zoo.card(dataset.name, model).facts)
-    settings = settings_of(dataset, zoo.card(dataset.name, model).family)
+    settings = settings_of(dataset, zoo.card(dataset.name, model))
     return Source(zoo.root, dataset.name, model, weights, settings, steps, "float32", 1)
 
 

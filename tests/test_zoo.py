@@ -196,6 +196,8 @@ DAMAGES: dict[
     "card of no facts": (lambda folder: change_card(folder, facts=None), False),
     "card of no parameters": (lambda folder: change_card(folder, parameters="many"), False),
     "card of another model": (lambda folder: change_card(folder, model="other"), False),
+    "card of impossible settings": (lambda folder: change_card(folder, facts={"settings": {"steps": 0}}), False),
+    "card of settings that are none": (lambda folder: change_card(folder, facts={"settings": [4]}), False),
     "card of a strange data set": (lambda folder: change_card(folder, dataset=["x"]), False),
     "config missing": (lambda folder: config_of(folder).unlink(), False),
     "config not JSON": (lambda folder: config_of(folder).write_text("{"), False),

@@ -25,7 +25,7 @@ from playground.evaluation.samples import (
     settings_of,
     weights_of,
 )
-from playground.generate import evaluations_per_picture, last, usual
+from playground.generate import as_made, evaluations_per_picture, last, usual
 from playground.models import Diffusion, Model
 from playground.models.features import load_features
 from playground.recipe import Recipe
@@ -35,6 +35,7 @@ from playground.zoo import Card, Zoo
 
 TIMED_BATCHES = (1, 16)
 SHEET_PICTURES, SHEET_COLUMNS = 100, 10
+FEW = (1, 2, 4)  # the ladder of a model made for few steps
 AT_ONCE = "at_once"  # among shares by attribute: all that make a combination right in the same picture
 
 Metrics = dict[str, object]
@@ -195,7 +196,7 @@ def left_open(ruler: Ruler, source: Source, plan: Plan, work: Path) -> Metrics:
 def ladder(ruler: Ruler, source: Source, labels: np.ndarray, plan: Plan, work: Path) -> Metrics:
     """Fréchet distance of a diffusion model after few and many steps, each on the same number of pictures."""
     rungs = []
-    for steps in sorted({*plan.ladder, plan.steps}):
+    for steps in sorted({*plan.ladder, source.steps}):
         images = sample(replace(source, steps=steps), labels, ruler.dataset.shape, work, plan.processes)
         distance = frechet_distance(ruler.real, extract(ruler.network, images))
         rungs.append({"steps": steps, "samples": len(images), "frechet_distance": rounded(distance)})
@@ -249,8 +250,8 @@ def measure(card: Card, ruler: Ruler, plan: Plan, root: Path, work: Path) -> Met
         card.dataset,
         card.model,
         weights_of(card.facts),
-        settings_of(ruler.dataset, card.family),
-        steps=plan.steps if is_diffusion else 1,
+        settings_of(ruler.dataset, card),
+        steps=card.settings.get("steps", plan.steps) if is_diffusion else 1,
         precision=plan.precision if is_diffusion else "float32",
         threads=plan.threads,
     )
@@ -262,15 +263,16 @@ def measure(card: Card, ruler: Ruler, plan: Plan, root: Path, work: Path) -> Met
     if hears_labels:
         metrics |= composition(ruler, source, plan, work) | left_open(ruler, source, plan, work)
     labels = (1,) * len(ruler.dataset.attributes) if hears_labels else ()
-    recipe = replace(usual(ruler.dataset), model=card.model, labels=labels, steps=source.steps)
+    recipe = replace(as_made(usual(ruler.dataset), card), labels=labels, steps=source.steps)
     if is_diffusion:
+        compared = replace(plan, ladder=FEW) if "steps" in card.settings else plan
         metrics |= {
             "steps": source.steps,
             "sampler": recipe.sampler,
             "guidance_scale": recipe.guidance_scale,
             "sampling_precision": source.precision,
             "network_evaluations": evaluations_per_picture(recipe),
-            **ladder(ruler, source, asked_labels(ruler.held_out_labels, plan.ladder_samples), plan, work),
+            **ladder(ruler, source, asked_labels(ruler.held_out_labels, plan.ladder_samples), compared, work),
         }
     else:
         setting = "truncation_psi" if card.family == "gan" else "temperature"

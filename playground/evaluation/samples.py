@@ -23,12 +23,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from playground.datasets import Dataset
-from playground.generate import latent_spread, usual
+from playground.generate import as_made, latent_spread, usual
 from playground.models import GAN, VAE, Diffusion
 from playground.render import to_uint8
 from playground.sampling.noise import draw_noise, seeded_generators, seeded_noise
 from playground.sampling.reverse import build_scheduler, guided, reverse
-from playground.zoo import Entry, Zoo
+from playground.zoo import Card, Entry, Zoo
 
 BATCH = 100
 SAVE_EVERY_S = 30.0
@@ -76,9 +76,10 @@ SHAPING = {  # the fields of a recipe that pictures depend on beside seed and la
 }
 
 
-def settings_of(dataset: Dataset, family: str) -> tuple[tuple[str, object], ...]:
-    """What the app begins with for a family, so that pictures made with other settings are not taken for these."""
-    return tuple((name, getattr(usual(dataset), name)) for name in SHAPING[family])
+def settings_of(dataset: Dataset, card: Card) -> tuple[tuple[str, object], ...]:
+    """What the app begins with for a model, so that pictures made with other settings are not taken for these."""
+    chosen = as_made(usual(dataset), card)
+    return tuple((name, getattr(chosen, name)) for name in SHAPING[card.family])
 
 
 def weights_of(facts: dict[str, object]) -> tuple[tuple[str, str], ...]:
@@ -106,7 +107,7 @@ def predictor(network: Diffusion, precision: Precision) -> Callable[[Tensor, Ten
 @torch.inference_mode()
 def draw_pictures(entry: Entry, labels: Tensor, seeds: Sequence[int], steps: int, precision: Precision) -> Tensor:
     """One picture per seed with the app's default controls; labels [n, attributes] -> [n, channels, size, size]."""
-    network, chosen = entry.network, usual(entry.dataset)
+    network, chosen = entry.network, as_made(usual(entry.dataset), entry.card)
     match network:
         case VAE():
             z = seeded_noise(seeds, (network.config.latent_dim,)) * chosen.temperature * latent_spread(entry)
