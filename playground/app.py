@@ -20,7 +20,7 @@ from playground import limits
 from playground.datasets import Dataset
 from playground.device import share_threads
 from playground.engine import Engines
-from playground.ui import api, branch, chains, change, compare, diffusion, forward, gan, hand, vae
+from playground.ui import api, branch, chains, change, compare, diffusion, forward, gan, hand, ladder, vae
 from playground.ui.bodies import SmallBodies
 from playground.ui.door import Door
 from playground.ui.group import Group, Placed, every, place
@@ -31,7 +31,7 @@ from playground.ui.text import COMMON, Words, attribute_table
 from playground.ui.theme import CSS, JS, theme
 from playground.zoo import Zoo
 
-INSIDE = Group("inside", ("Inside diffusion", "확산 속으로"), (forward, branch, hand))
+INSIDE = Group("inside", ("Inside diffusion", "확산 속으로"), (forward, ladder, branch, hand))
 TABS: tuple[ModuleType | Group, ...] = (vae, gan, diffusion, INSIDE, compare, change, chains)
 
 

@@ -51,7 +51,7 @@ class Recipe:
     t: int = 300  # how far the forward process has gone
     schedule: str = "linear"  # the forward process's noise levels
     ladder: str = "steps"  # what a ladder goes up in
-    samplers: tuple[str, ...] = ()  # which samplers go up a ladder side by side; none = `sampler` alone
+    samplers: tuple[str, ...] = ()  # which samplers go up a ladder side by side; none = those that usually do
     strength: float = 0.4  # how far a given picture is noised before it is denoised: 1 forgets it
     mask: str = ""  # the pixels to make new, packed as `drawing` is: any level but 0
     resamples: int = 4  # how often in-painting walks each stretch of `jump_length` steps

@@ -32,6 +32,7 @@ ROOMS = (
     "render",
     "comparison",
     "edits",
+    "ladder",
     "evaluation",
     "benchmark",
     "ui",
@@ -42,7 +43,7 @@ FORBIDDEN = {  # beyond the order
     "sampling": {"models", "datasets", "recipe", "limits"},
     **{
         room: {"training", "evaluation", "benchmark"}
-        for room in ("zoo", "engine", "generate", "plane", "render", "comparison", "edits", "ui", "app")
+        for room in ("zoo", "engine", "generate", "plane", "render", "comparison", "edits", "ladder", "ui", "app")
     },
 }
 DEVELOPMENT_ONLY = {"accelerate", "tqdm", "scipy", "pytest", "hypothesis", "playwright"}  # not in requirements.txt

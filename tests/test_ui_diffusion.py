@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from playground import render
 from playground.generate import Frame, generate
+from playground.ladder import CLOSE
 from playground.recipe import DEFAULT, Recipe, from_query
 from playground.sampling.reverse import STOCHASTIC
 from playground.ui import diffusion
@@ -106,12 +108,18 @@ def sprite(cell: Locator) -> np.ndarray:
     return pixels(base64.b64decode(re.search(r"base64,([^)\"]+)", style).group(1)))
 
 
+def heights(curve: Locator) -> list[float]:
+    """The points of a curve of changes as shares of its height."""
+    points = curve.locator("polyline").get_attribute("points").split()
+    return [1 - float(point.split(",")[1]) / 100 for point in points]
+
+
 def place(page: Page) -> str:
     """Where the windows of the scrubber stand over their pictures."""
     cells = page.locator("#diffusion-view .pg-cell")
     places = cells.evaluate_all("cells => cells.map((cell) => getComputedStyle(cell).backgroundPosition)")
-    assert len(places) == 3
-    assert len(set(places)) == 1, "the three windows must show the same step"
+    assert len(places) == 4
+    assert len(set(places)) == 1, "all windows must show the same step"
     return places[0]
 
 
@@ -133,8 +141,10 @@ def test_a_picture_forms_and_every_step_can_be_seen_again(
 
     steps = [frame.step for frame in generate(recipe, real_zoo)]
     cells = page.locator("#diffusion-view .pg-cell")
-    for panel, cell in zip(("x_t", "eps", "x0"), cells.all(), strict=True):
-        rows = [[getattr(step, panel)[k] for step in steps] for k in range(4)]
+    shown = {panel: [[getattr(step, panel)[k] for step in steps] for k in range(4)] for panel in ("x_t", "eps", "x0")}
+    seen = [[x0.clamp(-1, 1) for x0 in row] for row in shown["x0"]]
+    shown["change"] = [[new - old for old, new in pairwise([row[0], *row])] for row in seen]
+    for rows, cell in zip(shown.values(), cells.all(), strict=True):
         difference = sprite(cell).astype(int) - render.trajectory_sprite(rows)[:, :, 0]
         assert np.abs(difference).max() <= 1
 
@@ -148,8 +158,21 @@ def test_a_picture_forms_and_every_step_can_be_seen_again(
     slider.press("ArrowRight")
     assert place(page) != "0% 0%"
     expect(output).to_contain_text("2 / 10 · t = 899")
+    curves = page.locator("#diffusion-view [data-change]")
+    expect(curves).to_have_count(4)
+    expect(curves.nth(0)).to_be_visible()
     page.locator("[data-row='1']").click()
     assert place(page).endswith(" 33.3333%")
+    expect(curves.nth(0)).to_be_hidden()
+    expect(curves.nth(1)).to_be_visible()
+    for k in range(4):
+        moved = [float(np.sqrt(((new - old) ** 2).mean())) for old, new in pairwise(seen[k])]
+        assert heights(curves.nth(k)) == pytest.approx([v / max(*moved, 2 * CLOSE) for v in moved], abs=0.02)
+        far = [float(np.sqrt(((x0 - seen[k][-1]) ** 2).mean())) for x0 in seen[k]]
+        settled = next((n for n in range(10) if max(far[n:]) <= CLOSE), 9)
+        expect(curves.nth(k).locator("u")).to_have_count(1 if settled < 9 else 0)
+        if settled < 9:
+            expect(curves.nth(k)).to_contain_text(f"from step {settled + 1} on")
     page.locator("[data-play]").click()
     expect(output).to_contain_text("10 / 10")
     assert place(page) == "100% 33.3333%"
@@ -176,7 +199,7 @@ def test_stop_ends_the_work_within_one_step(open_page: Visit, spy: Spy, monkeypa
     expect(status(page)).to_contain_text(f"Stopped after step {spy.steps} of 1000")
     page.wait_for_timeout(300)
     assert spy.running == 0
-    expect(page.locator("#diffusion-view .pg-cell")).to_have_count(3)
+    expect(page.locator("#diffusion-view .pg-cell")).to_have_count(4)
     expect(page.locator("#diffusion-view output")).to_contain_text(f"{spy.steps} / 1000")
     expect(page.locator("#diffusion-view a.pg-save")).to_have_count(0)  # what is not finished has no recipe to keep
 

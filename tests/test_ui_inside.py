@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from playground.recipe import SCHEDULES
+from playground import ladder, limits
+from playground.recipe import SCHEDULES, from_query
 from playground.render import recipe_of, to_uint8
 from playground.sampling.forward import diffuse, signal_levels
 from playground.sampling.noise import seeded_noise
@@ -139,6 +140,58 @@ def test_a_forward_recipe_that_cannot_be_is_a_sentence(open_page: Visit) -> None
     expect(page.locator("#notice [role=alert]")).to_contain_text("t must be a whole number from 0 to 999, got 1000")
     page = open_page(query="task=forward&drawing=abc")
     expect(page.locator("#forward-view [role=alert]")).to_contain_text("drawing is not readable")
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ladders that a loaded machine can climb while somebody waits."""
+    monkeypatch.setattr(ladder, "RUNGS", {"steps": (1, 2, 5, 10), "guidance": (0, 1, 3)})
+    monkeypatch.setattr(ladder, "REFERENCES", {"steps": 10, "guidance": 1})
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_a_ladder_is_climbed_and_every_cell_opens_as_its_recipe(open_page: Visit, width: int) -> None:
+    page = open_page(width, query="model=ddpm&task=ladder&seed=34&samplers=dpmpp,ddpm")
+    assert recipe_of(saved(page, "ladder")) == shown_recipe(page, "ladder")
+    recipe = shown_recipe(page, "ladder")
+    assert (recipe.task, recipe.samplers, recipe.seed) == ("ladder", ("ddpm", "dpmpp"), 34)
+    rows = page.locator("#ladder-view section:visible")
+    expect(rows).to_have_count(2)
+    for row in rows.all():
+        expect(row.locator("a[data-recipe]")).to_have_count(4)
+        expect(row).to_contain_text(re.compile(r"distance 0\.\d\d"), use_inner_text=True)
+    expect(page.locator("#ladder-ladder-cost, #ladder-cost")).to_contain_text("36 network passes", use_inner_text=True)
+    assert fits_the_screen(page)
+    link = page.locator("#ladder-dpmpp a[data-recipe]").nth(2)
+    wanted, picture = from_query(link.get_attribute("data-recipe")), link.locator("img").get_attribute("src")
+    assert (wanted.sampler, wanted.steps, wanted.seed, wanted.task) == ("dpmpp", 5, 34, "sample")
+    page.locator("[data-language=ko]").click()
+    expect(page.locator("#ladder-view")).to_contain_text("거리", use_inner_text=True)
+    link.click()
+    expect(page.locator("#diffusion-view a.pg-save")).to_be_visible()
+    assert shown_recipe(page, "diffusion") == wanted
+    assert page.locator("#diffusion-view .pg-grid img").get_attribute("src") == picture
+
+
+@pytest.mark.usefixtures("short")
+def test_too_high_a_ladder_is_a_sentence_and_guidance_has_a_ladder_of_its_own(
+    open_page: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page(query="model=ddpm&task=ladder&ladder=guidance&labels=8&samplers=dpmpp&steps=4")
+    saved(page, "ladder")
+    expect(page.locator("#ladder-dpmpp a[data-recipe]")).to_have_count(3)
+    assert shown_recipe(page, "ladder").steps == 4
+    monkeypatch.setattr(limits, "MAX_NETWORK_EVALUATIONS", 10)
+    slider(page, "ladder-steps").fill("5")
+    refusal = page.locator("#ladder-top .pg-error")
+    expect(refusal).to_contain_text("at most 10 network evaluations, this ladder needs 20")
+    monkeypatch.undo()
+
+
+def test_a_ladder_without_a_diffusion_model_is_a_sentence(open_page: Visit) -> None:
+    page = open_page(query="task=ladder")
+    expect(page.locator("#notice [role=alert]")).to_contain_text("model must be a diffusion model to go up a ladder")
 
 
 def test_what_the_page_is_sent_is_finer_than_a_screen() -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import gradio as gr
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from playground import limits, render
 from playground.datasets.base import UnfinishedTextError
 from playground.generate import Frame, by_word, check, evaluations_per_picture, generate, num_characters, usual
+from playground.ladder import CLOSE, distance, settled_from
 from playground.recipe import DEFAULT, FAMILY_TASKS, SAMPLERS, Recipe
 from playground.sampling.reverse import STOCHASTIC, Step
 from playground.ui import controls, views
@@ -29,12 +31,17 @@ FIRST_COUNT = 4
 FIRST_SEED = 34
 PREVIEW_EVERY_S = 0.1
 MOST_REPLAYED = 4  # pictures whose steps the scrubber shows
-REPLAY_VALUES = 600_000  # bytes of pixels, about as many in the page: noise does not compress
+REPLAY_VALUES = 800_000  # bytes of pixels, about as many in the page: noise does not compress
 STEP_CHOICES = (5, 10, 20, 50, 250, 1000)
 WALKER = "dpmpp"  # adds no noise of its own, so the noise that is walked decides the picture
 NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}
 AFTER_A_PAUSE = f"(...values) => window.playgroundAfterPause('{NAME}-view', values)"
-PANELS = {"x_t": "x_t, the noisy picture", "eps": "predicted noise", "x0": "predicted x0"}  # fields of Step, in words
+PANELS = {  # fields of Step in words, and how the last of them changed
+    "x_t": "x_t, the noisy picture",
+    "eps": "predicted noise",
+    "x0": "predicted x0",
+    "change": "change of the predicted x0",
+}
 
 TEXT = {
     "tab_diffusion": ("Diffusion", "확산"),
@@ -121,11 +128,27 @@ TEXT = {
         "<b>predicted x<sub>0</sub></b>: what would be left without that noise",
         "<b>예측한 x<sub>0</sub></b>: 그 잡음을 다 빼면 남을 그림",
     ),
+    "panel_change": (
+        "<b>what changed</b> in it since the step before: white brighter, black darker, grey nothing",
+        "앞 단계에서 <b>달라진 것</b>: 하양은 밝아진 곳, 검정은 어두워진 곳, 회색은 그대로",
+    ),
+    "diffusion_settled": (
+        "from step {step} on almost nothing changes",
+        "{step}단계부터는 거의 달라지지 않습니다",
+    ),
+    "diffusion_unsettled": ("still changing at the end", "끝까지 달라지고 있습니다"),
+    "diffusion_curve": (
+        "The curve under the slider is how far the predicted x<sub>0</sub> has moved since the step before (root mean "
+        "square over all pixels; where not every step is kept, since the one shown before it). “Almost nothing” means "
+        "that it stays within {settled} of the last prediction, where black and white are 2 apart.",
+        "막대 아래의 곡선은 예측한 x<sub>0</sub>가 앞 단계에서 얼마나 움직였는지입니다(모든 화소의 제곱평균제곱근. 단계를 다 남기지 않을 "
+        "때는 바로 앞에 보여 준 단계부터). ‘거의’란 마지막 예측과의 거리가 {settled} 안에 머문다는 뜻이고, 검정과 하양의 거리는 2입니다.",
+    ),
     "diffusion_scale": (
-        "t is the noise level: 999 is pure noise, 0 is clean. All three squares are drawn on one scale, black for −1 and "
+        "t is the noise level: 999 is pure noise, 0 is clean. All squares are drawn on one scale, black for −1 and "
         "below, grey for 0, white for 1 and above, so strong noise is cut off. Early on x<sub>t</sub> looks like the "
         "predicted noise, at the end like the predicted picture: x<sub>t</sub> = √ᾱ · x<sub>0</sub> + √(1−ᾱ) · ε.",
-        "t는 잡음의 세기입니다. 999는 순수한 잡음, 0은 깨끗한 그림입니다. 세 그림은 같은 눈금으로 그립니다. −1 이하는 검정, "
+        "t는 잡음의 세기입니다. 999는 순수한 잡음, 0은 깨끗한 그림입니다. 모든 그림은 같은 눈금으로 그립니다. −1 이하는 검정, "
         "0은 회색, 1 이상은 하양이라 센 잡음은 잘려 보입니다. 처음에는 x<sub>t</sub>가 예측한 잡음과, 끝에는 예측한 그림과 "
         "닮았습니다: x<sub>t</sub> = √ᾱ · x<sub>0</sub> + √(1−ᾱ) · ε.",
     ),
@@ -143,6 +166,9 @@ class Replay:
     numbers: list[int] = field(default_factory=list)  # of the kept steps, from 1
     times: list[float] = field(default_factory=list)
     cells: list[Tensor] = field(default_factory=list)  # [panels, pictures, channels, h, w] a step
+    pictures: list[Tensor] = field(
+        default_factory=list
+    )  # predicted x0 as it is shown, [pictures, channels, h, w] a step
 
     @classmethod
     def of(cls, first: Step) -> Replay:
@@ -159,7 +185,20 @@ class Replay:
         if step.index in self.chosen or is_end:
             self.numbers.append(step.index + 1)
             self.times.append(step.t)
-            self.cells.append(torch.stack([getattr(step, panel)[: self.num_pictures] for panel in PANELS]))
+            x0 = step.x0[: self.num_pictures]
+            self.pictures.append(x0.clamp(-1, 1))
+            change = self.pictures[-1] - self.pictures[-2] if len(self.pictures) > 1 else torch.zeros_like(x0)
+            self.cells.append(torch.stack([step.x_t[: self.num_pictures], step.eps[: self.num_pictures], x0, change]))
+
+    def changes(self, picture: int) -> list[float]:
+        """How far a picture's prediction moved from each kept step to the next."""
+        return [distance(old[picture], new[picture]) for old, new in pairwise(self.pictures)]
+
+    def settled(self, picture: int) -> int | None:
+        """The first kept step from which on a picture stays as it ends; None where only the last one does."""
+        last = self.pictures[-1][picture]
+        column = settled_from([distance(kept[picture], last) for kept in self.pictures], CLOSE)
+        return column if column < len(self.pictures) - 1 else None
 
 
 def show(page: Page, wishes: Wishes, visitor: str) -> Iterator[tuple[str, str]]:
@@ -202,8 +241,10 @@ def status(said: str, classes: str = "") -> str:
 def preview(page: Page, recipe: Recipe, frame: Frame, replay: Replay) -> str:
     """The unfinished run: what the network sees and says of the first picture, and every predicted clean picture."""
     words, step = page.words, frame.step
-    cells = [views.picture(render.to_uint8(getattr(step, panel)[0]), alt) for panel, alt in PANELS.items()]
-    row = scrub_row(words, step.index, step.total - 1, step.index + 1, step.total, step.t, "disabled")
+    shown = {"x_t": step.x_t[0], "eps": step.eps[0], "x0": step.x0[0], "change": replay.cells[-1][-1, 0]}
+    cells = [views.picture(render.to_uint8(shown[panel]), alt) for panel, alt in PANELS.items()]
+    under = curve(words, replay, 0, is_over=False, share=step.index / max(1, step.total - 1))
+    row = scrub_row(words, step.index, step.total - 1, step.index + 1, step.total, step.t, under, "disabled")
     return views.view(
         f'<div class="pg-making">{panels(words, cells)}{row}{chooser(words, recipe, replay, "disabled")}</div>',
         gallery(page, recipe, frame),
@@ -220,11 +261,35 @@ def panels(words: Words, cells: Sequence[str]) -> str:
     return f'<div class="pg-panels">{"".join(shown)}</div>'
 
 
-def scrub_row(words: Words, column: int, last: int, number: int, total: int, t: float, disabled: str = "") -> str:
-    """Play button, slider over the columns 0 .. last, and where it stands: step `number` of `total`, at t."""
+def curve(words: Words, replay: Replay, picture: int, is_over: bool = True, share: float = 1.0) -> str:
+    """How far one picture moved at each kept step, as far as the run has come, and from where on it is finished."""
+    changes, last = replay.changes(picture), max(1, len(replay.pictures) - 1)
+    highest = max([*changes, 2 * CLOSE])
+    points = [f"{1000 * share * k / last:.1f},{100 * (1 - v / highest):.1f}" for k, v in enumerate(changes, 1)]
+    closed = [f"{1000 * share / last:.1f},100", *points, f"{1000 * share * len(changes) / last:.1f},100"]
+    line = f'<polygon points="{" ".join(closed)}"/><polyline points="{" ".join(points)}"/>' if points else ""
+    said, mark = "&nbsp;", ""
+    column = replay.settled(picture) if is_over else None
+    if column is not None:
+        said = words.both("diffusion_settled", step=replay.numbers[column])
+        mark = f'<u style="left:{100 * column / last:.1f}%"></u>'
+    elif is_over and points:
+        said = words.both("diffusion_unsettled")
+    hidden = "hidden" if picture else ""
+    return (
+        f'<span class="pg-change" data-change="{picture}" {hidden}><span class="pg-drawn"><svg viewBox="0 0 1000 100" '
+        f'preserveAspectRatio="none" aria-hidden="true">{line}</svg>{mark}<i></i></span><small>{said}</small></span>'
+    )
+
+
+def scrub_row(
+    words: Words, column: int, last: int, number: int, total: int, t: float, under: str, disabled: str = ""
+) -> str:
+    """Play button, slider over the columns 0 .. last, what is `under` it, where it stands: step `number`, at t."""
     return (
         f'<div class="pg-scrub"><button type="button" data-play aria-label="play" {disabled}>▶\ufe0e</button>'
-        f'<input type="range" min="0" max="{last}" value="{column}" step="1" aria-label="step" {disabled}>'
+        f'<span class="pg-track"><input type="range" min="0" max="{last}" value="{column}" step="1" aria-label="step" '
+        f"{disabled}>{under}</span>"
         f"<output>{words.both('diffusion_step')} <b data-step>{number}</b> / {total} · t = <b data-t>{t:.0f}</b></output></div>"
     )
 
@@ -243,7 +308,8 @@ def result(page: Page, recipe: Recipe, frame: Frame, replay: Replay) -> str:
     """The finished (or stopped) run: pictures, the scrubber over its steps, the noise it began with."""
     words = page.words
     making = scrubber(words, recipe, replay)
-    note = f'<p class="pg-note">{words.both("diffusion_scale")}</p>'
+    notes = words.both("diffusion_scale"), words.both("diffusion_curve", settled=CLOSE)
+    note = "".join(f'<p class="pg-note">{said}</p>' for said in notes)
     if recipe.task == "walk" and frame.is_last:
         return views.view(making, views.walk_view(words, recipe, frame.pictures, facts(words, frame)), note)
     columns = views.columns_for(len(frame.pictures), frame.pictures)
@@ -270,7 +336,8 @@ def scrubber(words: Words, recipe: Recipe, replay: Replay) -> str:
         cells.append(f'<div class="pg-cell" role="img" aria-label="{alt}" style="{style}"></div>')
     numbers, times = (",".join(f"{value:.0f}" for value in values) for values in (replay.numbers, replay.times))
     place = f"--columns:{last + 1};--rows:{replay.num_pictures};--column:{last};--row:0"
-    row = scrub_row(words, last, last, replay.numbers[-1], replay.total, replay.times[-1])
+    under = "".join(curve(words, replay, k) for k in range(replay.num_pictures))
+    row = scrub_row(words, last, last, replay.numbers[-1], replay.total, replay.times[-1], under)
     return (
         f'<div class="pg-making" data-scrub data-steps="{numbers}" data-times="{times}" style="{place}">'
         f"{panels(words, cells)}{row}{chooser(words, recipe, replay)}</div>"

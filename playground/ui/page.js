@@ -49,8 +49,15 @@ async () => {
     if (asked().has("lang") || !isRemembered) kept.set("lang", root.dataset.lang);
     link.search = kept;
   };
-  document.addEventListener("click", follow);
-  document.addEventListener("auxclick", follow);
+  // the way to another recipe on this page keeps them, too
+  const open = (event) => {
+    const link = event.target.closest("a[data-recipe]");
+    if (!link) return;
+    const kept = new URLSearchParams(link.dataset.recipe);
+    for (const [name, value] of asked()) if (name === "lang" || name.startsWith("__")) kept.set(name, value);
+    link.search = kept;
+  };
+  for (const click of ["click", "auxclick"]) for (const way of [follow, open]) document.addEventListener(click, way);
 
   const copy = async (text) => {
     if (navigator.clipboard && window.isSecureContext) {
@@ -127,6 +134,7 @@ async () => {
     if (row) {
       scrub.style.setProperty("--row", row.dataset.row);
       scrub.querySelectorAll("[data-row]").forEach((button) => button.setAttribute("aria-pressed", button === row));
+      scrub.querySelectorAll("[data-change]").forEach((curve) => { curve.hidden = curve.dataset.change !== row.dataset.row; });
     }
   });
 }
