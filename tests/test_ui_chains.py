@@ -187,8 +187,9 @@ def test_a_link_restores_every_control(visit: Visit) -> None:
         discriminator_steps=2, penalty=0.5, beta=2.0,
     )  # fmt: skip
     page = visit(query=to_link(wanted))
-    expect(page.locator("#chains-view [data-query*='target=ring']")).to_be_visible()
-    assert linked(page) == wanted
+    expect(page.locator(f"#chains-view [data-query='{to_link(wanted)}']")).to_be_visible()
+    learnt(page)
+    assert linked(page) == wanted, "no late answer brings back another link"
     expect(page.locator("#chains-facts-langevin")).to_contain_text("accepted", use_inner_text=True)  # MALA
 
 

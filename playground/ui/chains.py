@@ -67,7 +67,7 @@ from playground.ui.chains_parts import (
 )
 from playground.ui.chains_words import TEXT as TEXT
 from playground.ui.lanes import JOB, LIVE
-from playground.ui.page import Page, Tab, hidden_unless, static, streamed
+from playground.ui.page import Page, Tab, hidden_unless, on_any, static, streamed
 from playground.ui.text import Words
 from playground.ui.wishes import Wishes
 
@@ -126,7 +126,7 @@ class Shown:
 
     def of(self, methods: Sequence[str]) -> list[Component]:
         """What drawing the walks of some methods fills."""
-        return [self.notice, self.bar, *(part[m] for m in methods for part in (self.walks, self.said))]
+        return [self.notice, *(part[m] for m in methods for part in (self.walks, self.said))]
 
     @property
     def lessons(self) -> list[Component]:
@@ -213,31 +213,35 @@ def drawn(
     methods: Sequence[str],
     values: Mapping[Component, object],
 ) -> dict[Component, object]:
-    """The walks of some methods as the controls say; a visitor's mistake or our fault becomes a sentence above them."""
-    words = room.page.words
+    """The walks of some methods as the controls say; nothing for a visitor's mistake, or when too many are drawn."""
+    changes: dict[Component, object] = {}
 
-    def work() -> dict[Component, object]:
+    def work() -> None:
         try:
-            recipe = recipe_of(chosen, values)
-            made = drawn_walks(room, recipe, methods)
-        except ValueError as refusal:
-            return {shown.notice: refused(words, chosen, values, refusal)}
+            made = drawn_walks(room, recipe_of(chosen, values), methods)
+        except ValueError:  # `said` says it
+            return
         except Exception:
             log.exception("a walk failed")
-            return {shown.notice: views.failure(words)}
-        parts = [{shown.walks[method]: message, shown.said[method]: text} for method, (message, text) in made.items()]
-        return {shown.notice: "", shown.bar: link(words, recipe), **{k: v for part in parts for k, v in part.items()}}
+            changes[shown.notice] = views.failure(room.page.words)
+            return
+        for method, (message, text) in made.items():
+            changes.update({shown.walks[method]: message, shown.said[method]: text})
 
-    answer = room.page.gate.run(work)
-    return answer if shown.notice in answer else {shown.notice: gr.skip()}  # no place in the live lane came free
+    room.page.gate.run(work)
+    return changes
 
 
-def refused(
-    words: Words, chosen: Mapping[str, Component], values: Mapping[Component, object], refusal: ValueError
-) -> str:
-    """The sentence for a visitor's mistake; that nothing is drawn yet is none."""
-    is_empty = values[chosen["target"]] == "drawn" and values[chosen["points"]] == ""
-    return status(words.both("draw_something")) if is_empty else views.refusal(words, str(refusal))
+def said(
+    words: Words, chosen: Mapping[str, Component], shown: Shown, values: Mapping[Component, object]
+) -> dict[Component, object]:
+    """The link to what the controls say, or a sentence for a mistake; that nothing is drawn yet is none."""
+    try:
+        return {shown.notice: "", shown.bar: link(words, recipe_of(chosen, values))}
+    except ValueError as refusal:
+        is_empty = values[chosen["target"]] == "drawn" and values[chosen["points"]] == ""
+        sentence = status(words.both("draw_something")) if is_empty else views.refusal(words, str(refusal))
+        return {shown.notice: sentence}
 
 
 # ---- learning
@@ -407,25 +411,28 @@ def wired(room: Room, chosen: dict[str, Component], shown: Shown, go: gr.Button,
     words, inputs = room.page.words, set(chosen.values())
 
     def drawing(methods: Sequence[str]) -> Callable[[dict[Component, object]], dict[Component, object]]:
-        return lambda values: drawn(room, chosen, shown, methods, values)
+        return lambda values: drawn(room, chosen, shown, methods, values) or {shown.notice: gr.skip()}
 
-    def ask(values: dict[Component, object], request: gr.Request, again: bool = False) -> dict[Component, object]:
+    def say(values: dict[Component, object]) -> dict[Component, object]:
+        return said(words, chosen, shown, values)
+
+    def ask(values: dict[Component, object], request: gr.Request, again: bool = False) -> object:
         """Make what the networks are to learn the visitor's newest wish, which ends the work on an older one."""
         try:
-            recipe = recipe_of(chosen, values)
-        except ValueError as refusal:
+            recipe = learnt_part(recipe_of(chosen, values))
+        except ValueError:
             room.wishes.want(request.session_hash, None)
-            return {shown.notice: refused(words, chosen, values, refusal)}
-        is_new = room.wishes.want(request.session_hash, learnt_part(recipe), again)
-        waiting = {shown.state: status(words.both("learning_waiting"), "pg-waiting")} if is_new else {}
-        return {shown.notice: "", shown.bar: link(words, recipe), **waiting}
+            return gr.skip()
+        is_new = room.wishes.want(request.session_hash, recipe, again)
+        return status(words.both("learning_waiting"), "pg-waiting") if is_new else gr.skip()
 
-    def ask_again(values: dict[Component, object], request: gr.Request) -> dict[Component, object]:
+    def ask_again(values: dict[Component, object], request: gr.Request) -> object:
         return ask(values, request, again=True)
 
     def look(values: dict[Component, object], request: gr.Request) -> dict[Component, object]:
         """Somebody opens the tab: walk at once, and let the networks learn."""
-        return {**ask(values, request), **drawn(room, chosen, shown, METHODS, values)}
+        walked = drawn(room, chosen, shown, METHODS, values)
+        return {shown.state: ask(values, request), **say(values), **walked}
 
     def teach(request: gr.Request) -> Iterator[dict[Component, object]]:
         """The job: whatever the visitor wants by now."""
@@ -441,13 +448,14 @@ def wired(room: Room, chosen: dict[str, Component], shown: Shown, go: gr.Button,
         wish = room.wishes.stop(request.session_hash)
         return gr.skip() if wish is None or wish.is_taken else ""
 
+    # one event says the link and the mistakes, so that no slower answer can bring back an older one
+    gr.on(on_any(chosen), say, inputs, [shown.notice, shown.bar], js=after_a_pause(elem("notice")), **LIVE)
     for methods, fields in [(METHODS, SHARED), *((methods, (name,)) for name, methods in CONCERNS.items())]:
         pause = after_a_pause(elem("view" if fields is SHARED else fields[0]))
         gr.on([chosen[name].change for name in fields], drawing(methods), inputs, shown.of(methods), js=pause, **LIVE)
     learnt = [chosen[name].change for name in chosen if name in LEARNT_BY_ANY]
-    wished = [shown.notice, shown.bar, shown.state]
-    changed = gr.on(learnt, ask, inputs, wished, js=after_a_pause(elem("status")), **LIVE)
-    for asked in (changed, go.click(ask_again, inputs, wished, **LIVE)):
+    changed = gr.on(learnt, ask, inputs, shown.state, js=after_a_pause(elem("status")), **LIVE)
+    for asked in (changed, go.click(ask_again, inputs, shown.state, **LIVE)):
         job = asked.then(teach, None, shown.lessons, **NEWEST_WINS)
         job.failure(lambda: status(words.both("busy"), "pg-error"), None, shown.state, **LIVE)
     shown.learners["diffusion"].learnt(drawing(["learned"]), inputs, shown.of(["learned"]), **LIVE)
@@ -456,7 +464,7 @@ def wired(room: Room, chosen: dict[str, Component], shown: Shown, go: gr.Button,
     def restore(said: Mapping[str, str]) -> dict[Component, object]:
         return updates_of(chosen, asdict(from_link(said)))
 
-    outputs = [*shown.of(METHODS), *shown.lessons]
+    outputs = [shown.bar, *shown.of(METHODS), *shown.lessons]
     return Tab(NAME, chosen, teach, outputs, lambda recipe, zoo: False, NEWEST_WINS, look, restore)
 
 
