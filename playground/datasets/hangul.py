@@ -481,13 +481,13 @@ HANGUL = Dataset(
     combined=("initial", "medial", "final"),
     writing=WRITING,
     defaults={
-        "guidance_scale": 2.5,
+        "guidance_scale": 3.0,
         "truncation_psi": 0.8,
     },  # three letters at once ask for a harder pull than one digit
     training={
         "features": {"images": 800_000, "feature_dim": 128, "max_rotation": 4.0, "max_shift": 0.05, "max_zoom": 0.08},
         # the typeface is often left out, so that z (or the noise) learns to be a hand of its own
-        "vae": {"images": 320_000, "label_dropout": (0.05, 0.05, 0.05, 0.5), "hidden_dim": 192},
+        "vae": {"images": 800_000, "label_dropout": (0.1, 0.1, 0.1, 0.25), "hidden_dim": 192},
         "gan": {"images": 560_000, "label_dropout": (0.05, 0.05, 0.05, 0.5), "w_dim": 128},
         "ddpm": {"images": 1_000_000, "label_dropout": (0.05, 0.05, 0.05, 0.4), "drop_all": 0.1},
     },
