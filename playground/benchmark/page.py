@@ -28,9 +28,8 @@ Figures = dict[str, object]
 # Everything is clocked in the page itself: from the event to the picture in the document.
 PROBES = """
 window.probe = {
-  picture(view) {
-    const image = document.querySelector(`${view} img.pg-picture`);
-    return image && image.src;
+  pictures(view) {  // all of them: the noise that they begin with may stay as it is
+    return [...document.querySelectorAll(`${view} img.pg-picture`)].map((image) => image.src).join();
   },
   move(slider, value) {
     const input = document.querySelector(`${slider} input[type=range]`);
@@ -42,7 +41,7 @@ window.probe = {
       const place = document.querySelector(view);
       const end = setTimeout(() => { watcher.disconnect(); reject(new Error("nothing changed")); }, patience);
       const watcher = new MutationObserver(() => {
-        const now = window.probe.picture(view);
+        const now = window.probe.pictures(view);
         if (!now || now === before) return;
         clearTimeout(end);
         watcher.disconnect();
@@ -52,14 +51,14 @@ window.probe = {
     });
   },
   async answer({ slider, view, value, patience }) {
-    const seen = window.probe.changed(view, window.probe.picture(view), patience);
+    const seen = window.probe.changed(view, window.probe.pictures(view), patience);
     const begin = performance.now();
     window.probe.move(slider, value);
     return (await seen) - begin;
   },
   async drag({ slider, view, values, milliseconds }) {
     const seen = new Set();
-    const watcher = new MutationObserver(() => seen.add(window.probe.picture(view)));
+    const watcher = new MutationObserver(() => seen.add(window.probe.pictures(view)));
     watcher.observe(document.querySelector(view), { childList: true, subtree: true, attributes: true });
     const begin = performance.now();
     for (let k = 0; performance.now() - begin < milliseconds; k++) {
