@@ -14,6 +14,9 @@ from playwright.sync_api import Page as Browser
 from playground.recipe import Recipe, from_query
 from playground.render import recipe_of
 from playground.ui import branch
+from playground.ui.page import Page
+from playground.ui.text import COMMON, Words, attribute_table
+from playground.ui.wishes import Wishes
 from playground.zoo import Zoo
 from tests.browser import DESKTOP, PHONE
 from tests.journey import fits_the_screen, open_tab
@@ -93,14 +96,9 @@ def test_when_it_was_decided_is_found_and_each_cell_is_a_recipe(open_page: Visit
     expect(decided.locator("p.pg-lead")).to_contain_text(re.compile("decided|became|become"))
 
 
-def test_a_mistake_gets_a_sentence_and_stop_stops(open_page: Visit) -> None:
-    page = open_page(query="task=branch&model=ddpm&seed=5&steps=50&branch_at=4&branch_with=label&change=0,8")
-    stop = page.locator("#branch-stop")
-    expect(page.locator("#branch-status .pg-progress")).to_be_visible()
-    stop.click()
-    expect(page.locator("#branch-status")).to_contain_text(
-        re.compile(r"Stopped after step \d+ of 50"), use_inner_text=True
-    )
+def test_a_mistake_gets_a_sentence(open_page: Visit) -> None:
+    page = open_page(query="task=branch&model=ddpm&seed=5&steps=4&branch_at=2&branch_with=label&change=0,8")
+    finished(page, "lane0")
     page.locator("#branch-seed input").fill("-1")
     page.locator("#branch-seed input").press("Tab")
     expect(page.locator("#branch-status .pg-error")).to_contain_text("seed must be a whole number from 0 to 4294967295")
@@ -109,6 +107,51 @@ def test_a_mistake_gets_a_sentence_and_stop_stops(open_page: Visit) -> None:
 
 
 # ---- without a browser
+
+
+@pytest.fixture
+def page(tiny_zoo: Zoo) -> Page:
+    dataset = tiny_zoo.datasets()[0]
+    return Page(tiny_zoo, dataset, Words(COMMON, attribute_table(dataset), branch.TEXT))
+
+
+@pytest.mark.parametrize("after", [2, 12, 20])  # in the trunk, and in what comes after it
+@pytest.mark.parametrize("asked", ["task=branch&branch_at=3&branch_with=label", "task=decide&count=11"])
+def test_stop_ends_the_work_within_one_step(page: Page, asked: str, after: int) -> None:
+    recipe = from_query(f"{asked}&model=ddpm&steps=12&seed=4&change=0,8&guidance_scale=1")
+    looks: list[int] = []
+    unet = page.zoo.open(recipe.dataset, "ddpm").network.unet
+    handle = unet.register_forward_hook(lambda *_: looks.append(1))
+    wishes, trees = Wishes(), branch.Trees()
+    wishes.want("me", recipe)
+    last = {}
+    try:
+        for news in branch.show(page, wishes, trees, "me"):
+            last = news or last
+            if len(looks) == after:
+                wishes.stop("me")
+        assert after <= len(looks) <= after + 1
+    finally:
+        handle.remove()
+    if after != 12:  # there it was stopped when the trunk had just ended
+        assert "Stopped after step" in last["state"]
+
+
+def test_a_newer_wish_ends_the_older_one_and_keeps_its_trunk(page: Page) -> None:
+    old, new = (
+        from_query(f"task=branch&model=ddpm&steps=6&branch_at={k}&branch_with=label&change=0,8") for k in (2, 4)
+    )
+    wishes, trees = Wishes(), branch.Trees()
+    wishes.want("me", old)
+    places = set()
+    for news in branch.show(page, wishes, trees, "me"):
+        places |= set(news)
+        if news.get("lane0"):
+            wishes.want("me", new)
+    assert trees.of("me").trunk == branch.trunk_of(new)
+    later = set().union(*branch.show(page, wishes, trees, "me"))
+    assert "trunk" in places
+    assert later == {"state", "lane1"}, "the same trunk is not walked again"
 
 
 def test_the_tab_shows_its_own_links_only(tiny_zoo: Zoo) -> None:

@@ -34,7 +34,7 @@ MOST_STEPS = 50
 COLUMNS = 10  # steps of a run that its strip shows
 LANES = 5  # branches that stand under their trunk at once
 DECISIONS = 11  # branches, evenly spread over the steps
-PREVIEW_EVERY_S = 0.15
+PREVIEW_EVERY_S = 0.4  # a strip is many pictures: more of them would keep the page from hearing Stop
 NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}
 TRUNK = ("labels", "text", "seed", "steps", "sampler", "guidance_scale")  # the fields of a recipe
 FIELD_OF = {"label": "change", "seed": "seed_to", "guidance": "branch_guidance", "paint": "paint"}
@@ -365,11 +365,12 @@ def watched(page: Page, wishes: Wishes, visitor: str, wish: Wish, recipe: Recipe
         for frame in frames:
             if not wishes.is_newest(visitor, wish):
                 return
-            is_due = frame.is_last or wish.is_stopped or time.perf_counter() - last_shown >= PREVIEW_EVERY_S
+            is_stopped = wish.is_stopped  # seen before the frame is shown, so that the last one shown says so
+            is_due = frame.is_last or is_stopped or time.perf_counter() - last_shown >= PREVIEW_EVERY_S
             if is_due:
                 last_shown = time.perf_counter()
             yield frame, is_due
-            if wish.is_stopped:
+            if is_stopped:
                 return
 
 
