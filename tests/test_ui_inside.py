@@ -34,7 +34,7 @@ def canvas(page: Page, selector: str) -> np.ndarray:
 
 def saved(page: Page, tab: str) -> bytes:
     link = page.locator(f"#{tab}-view a.pg-save")
-    expect(link).to_be_visible()
+    expect(link).to_be_visible(timeout=150_000)
     return base64.b64decode(link.get_attribute("href").partition(",")[2])
 
 
@@ -161,7 +161,7 @@ def test_a_ladder_is_climbed_and_every_cell_opens_as_its_recipe(open_page: Visit
     for row in rows.all():
         expect(row.locator("a[data-recipe]")).to_have_count(4)
         expect(row).to_contain_text(re.compile(r"distance 0\.\d\d"), use_inner_text=True)
-    expect(page.locator("#ladder-ladder-cost, #ladder-cost")).to_contain_text("36 network passes", use_inner_text=True)
+    expect(page.locator("#ladder-cost")).to_contain_text("36 network passes", use_inner_text=True)
     assert fits_the_screen(page)
     link = page.locator("#ladder-dpmpp a[data-recipe]").nth(2)
     wanted, picture = from_query(link.get_attribute("data-recipe")), link.locator("img").get_attribute("src")
@@ -169,6 +169,8 @@ def test_a_ladder_is_climbed_and_every_cell_opens_as_its_recipe(open_page: Visit
     page.locator("[data-language=ko]").click()
     expect(page.locator("#ladder-view")).to_contain_text("거리", use_inner_text=True)
     link.click()
+    # a control that is set asks for itself: on a slow machine a recipe that is half the link's comes before it
+    expect(page.locator("#diffusion-view [data-query*='steps=5&sampler=dpmpp']")).to_be_visible()
     expect(page.locator("#diffusion-view a.pg-save")).to_be_visible()
     assert shown_recipe(page, "diffusion") == wanted
     assert page.locator("#diffusion-view .pg-grid img").get_attribute("src") == picture

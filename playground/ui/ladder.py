@@ -159,6 +159,8 @@ def show(page: Page, recipe: Recipe) -> Iterator[tuple[str, str] | None]:
     """(sampler or "" for the header, its new HTML) as cells fill; None after a step too soon to be shown."""
     yield "", header(page, recipe)
     finished: dict[str, list[Cell]] = {name: [] for name in ladder.samplers_of(recipe)}
+    for name in finished:
+        yield name, row(page, recipe, name, [])
     last_shown = time.perf_counter()
     with closing(ladder.climb(recipe, page.zoo)) as made:
         for one in made:
@@ -256,11 +258,9 @@ def build(page: Page) -> Tab:
             return {top: views.refusal(words, str(refusal)) + advice, budget: cost(page, recipe)}
         if not wishes.want(visitor, recipe):
             return {budget: cost(page, recipe)}
-        empty = {
-            place: gr.update(value=row(page, recipe, name, []), visible=name in ladder.samplers_of(recipe))
-            for name, place in rows.items()
-        }
-        return {top: header(page, recipe), budget: cost(page, recipe), **empty}
+        # what the rows show is the job's alone to say: this answer may come to the page after the job's first ones
+        seen = {place: gr.update(visible=name in recipe.samplers) for name, place in rows.items()}
+        return {budget: cost(page, recipe), **seen}
 
     def draw(request: gr.Request) -> Iterator[dict[Component, object]]:
         """The job: whatever the visitor wants by now."""
