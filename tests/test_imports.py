@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,6 +134,11 @@ def strings_of(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
+def mentions(text: str, name: str) -> bool:
+    """Whether a text speaks of a data set or an attribute as part of a path or a link; `</name>` closes an element."""
+    return bool(re.search(rf"{name}/|(?<!<)/{name}|dataset={name}", text))
+
+
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASETS)
 def test_only_its_own_file_knows_a_data_set_and_its_attributes(dataset: object) -> None:
     names = {dataset.name, *(attribute.name for attribute in dataset.attributes)}
@@ -141,7 +147,7 @@ def test_only_its_own_file_knows_a_data_set_and_its_attributes(dataset: object) 
         for path in FILES
         if path.name != f"{dataset.name}.py"
         for line, text in strings_of(path)
-        if text in names or any(f"{name}/" in text or f"/{name}" in text or f"dataset={name}" in text for name in names)
+        if text in names or any(mentions(text, name) for name in names)
     ]
     if dataset.name == DEFAULT.dataset:  # the one default of an empty link
         found = [place for place in found if place[0] != "playground.recipe" or place[2] != dataset.name]
