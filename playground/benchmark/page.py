@@ -190,7 +190,7 @@ def visit(browser: Browser, address: str, query: str = "") -> Page:
     page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US")
     page.set_default_timeout(1000 * PATIENCE_S)
     page.add_init_script(PROBES)
-    page.goto(f"{address}/?{query}")
+    page.goto(f"{address.rstrip('/')}/?{query}")
     return page
 
 
@@ -232,7 +232,7 @@ def diffusion_runs(browser: Browser, address: str, count: int, steps: int, repea
 def job_running(browser: Browser, address: str) -> Iterator[None]:
     """Somebody else's long diffusion job, from its first preview until it is stopped."""
     page = visit(browser, address, "v=1&model=ddpm&count=4&steps=1000&seed=7")
-    page.wait_for_function("() => /step \\\\d+ of/.test(document.querySelector('#diffusion-status')?.textContent)")
+    page.wait_for_function("() => /step \\d+ of/.test(document.querySelector('#diffusion-status')?.textContent)")
     try:
         yield
         if page.locator("#diffusion-view a.pg-save").count():
