@@ -77,6 +77,13 @@ def test_titles_within_a_group_follow_the_language(grouped: Visit) -> None:
     expect(tabs).to_have_text(["VAE", "둘 다", "비교", "확산", "GAN"])
 
 
+def test_a_row_within_a_tab_comes_in_the_language_of_the_page_not_of_the_browser(grouped: Visit) -> None:
+    page = grouped(query="lang=ko")
+    pictures(page, "vae")
+    page.get_by_role("tab", name="둘 다").click()
+    expect(page.get_by_role("tab")).to_have_text(["VAE", "둘 다", "비교", "확산", "GAN"])
+
+
 def test_a_group_without_a_model_for_any_of_its_tabs_is_not_there(tiny_zoo: Zoo, tmp_path: object) -> None:
     (dataset,) = tiny_zoo.datasets()
     (tmp_path / dataset.name).mkdir()

@@ -177,6 +177,17 @@ def test_a_ladder_is_climbed_and_every_cell_opens_as_its_recipe(open_page: Visit
 
 
 @pytest.mark.usefixtures("short")
+def test_a_ladder_opened_by_hand_is_climbed_with_what_the_controls_begin_with(open_page: Visit) -> None:
+    page = open_page(locale="ko-KR")
+    page.locator("#tab-inside-button").click()
+    expect(page.locator("#tab-ladder-button")).to_have_text("몇 단계면 될까?")
+    page.locator("#tab-ladder-button").click()
+    expect(page.locator("#ladder-ladder input[value=steps]")).to_be_checked()
+    saved(page, "ladder")
+    assert shown_recipe(page, "ladder").samplers == ladder.USUAL_SAMPLERS
+
+
+@pytest.mark.usefixtures("short")
 def test_too_high_a_ladder_is_a_sentence_and_guidance_has_a_ladder_of_its_own(
     open_page: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:

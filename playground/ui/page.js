@@ -30,11 +30,22 @@ async () => {
     // gradio keeps the language of its own labels in a module of its page; there is no public call for it yet
     const chunk = performance.getEntriesByType("resource").map((r) => r.name).find((n) => /\/core-[\w-]+\.js/.test(n));
     try { (await import(chunk)).changeLocale(code); } catch (e) { console.info("labels keep the browser's language", e); }
+    entitle();
+  };
+  // a row of tabs within a tab comes to the page when that is opened, and then in the language of the browser
+  const entitle = () => {
     for (const title of document.querySelectorAll("[data-title-of]")) {
       const button = document.getElementById(title.dataset.titleOf);
-      if (button) button.textContent = title.querySelector(`[lang=${code}]`).textContent;
+      const said = title.querySelector(`[lang=${root.dataset.lang}]`).textContent;
+      if (button && button.textContent !== said) button.textContent = said;
     }
   };
+  let isEntitling = false;
+  new MutationObserver(() => {
+    if (isEntitling) return;
+    isEntitling = true;
+    requestAnimationFrame(() => { isEntitling = false; entitle(); });
+  }).observe(document.body, { childList: true, subtree: true });
   window.playgroundSay = say;
   let remembered = null;
   try { remembered = localStorage.getItem("playground_language"); } catch (e) { /* storage may be off */ }

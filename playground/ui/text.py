@@ -11,6 +11,7 @@ from playground.datasets import Dataset
 
 Table = Mapping[str, tuple[str, str]]
 LANGUAGES = ("en", "ko")
+PREFIX = "word:"  # the page translates every value that is spelled like a key, also what a control is set to
 
 COMMON: Table = {
     "page_title": ("Generative Playground", "생성 모델 놀이터"),
@@ -129,13 +130,16 @@ class Words:
     def __init__(self, *tables: Table) -> None:
         self.table = {key: pair for table in tables for key, pair in table.items()}
         self.i18n = gr.I18n(
-            **{language: {k: pair[n] for k, pair in self.table.items()} for n, language in enumerate(LANGUAGES)}
+            **{
+                language: {PREFIX + k: pair[n] for k, pair in self.table.items()}
+                for n, language in enumerate(LANGUAGES)
+            }
         )
 
     def label(self, key: str) -> object:
         """For labels, infos, buttons and choices of components: follows the language switch by itself."""
         english, korean = self.table[key]
-        return english if english == korean else self.i18n(key)
+        return english if english == korean else self.i18n(PREFIX + key)
 
     def both(self, key: str, **values: object) -> str:
         """For HTML: the words in both languages, of which the page shows one; values are escaped."""
