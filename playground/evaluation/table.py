@@ -99,6 +99,9 @@ def quality_table(dataset: Dataset, cards: Sequence[Card], real: Metrics) -> str
     return grid(header, [*rows, quality_row("real pictures", real, dataset, None)])
 
 
+SETTINGS = {"temperature": "temperature", "truncation_psi": "truncation", "guidance_scale": "guidance"}
+
+
 def ladder_table(cards: Sequence[Card]) -> str:
     """Steps against distance for every diffusion model; empty where there is none."""
     rows = []
@@ -123,6 +126,12 @@ def explanation(dataset: Dataset, cards: Sequence[Card], real: Metrics, net: str
         for card in cards
         if "ladder" in card.metrics
     ]
+    drawn = [
+        f"`{card.model}` with {name} {card.metrics[setting]:g}"
+        for card in cards
+        for setting, name in SETTINGS.items()
+        if setting in card.metrics
+    ]
     timings = sorted({f"Times: {card.metrics['timing']}." for card in cards})
     held_out = max((card.metrics["held_out"] for card in cards), default=0)
     return " ".join(
@@ -134,6 +143,7 @@ def explanation(dataset: Dataset, cards: Sequence[Card], real: Metrics, net: str
             "nearest neighbours, k = 3. *As asked*: how often the classifier reads what was asked for. *Nearest",
             "training picture*: median distance to it, 1 for new real pictures, near 0 for copies.",
             *diffusion,
+            f"Pictures are drawn as the page begins: {', '.join(drawn)}.",
             *timings,
         ]
     )
