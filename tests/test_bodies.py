@@ -7,6 +7,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
@@ -46,7 +47,8 @@ def spoken_to(chunks: list[bytes], headers: list[tuple[bytes, bytes]]) -> tuple[
         said.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
-    asyncio.run(SmallBodies(heard)(scope, receive, send))
+    with ThreadPoolExecutor(1) as thread:  # the browser's own loop may run in this one
+        thread.submit(lambda: asyncio.run(SmallBodies(heard)(scope, receive, send))).result()
     return said[0]["status"], heard.body, left[0]
 
 

@@ -30,10 +30,10 @@ from playground.evaluation.samples import (
     weights_of,
 )
 from playground.evaluation.table import replace_section
-from playground.generate import last
+from playground.generate import last, usual
 from playground.models import DamagedWeights
 from playground.models.features import FeatureConfig, FeatureNetwork, load_features, predicted_labels, save_features
-from playground.recipe import DEFAULT, Recipe
+from playground.recipe import DEFAULT
 from playground.zoo import Zoo, read_card
 
 MODELS = ("ae2", "vae2", "vae", "gan", "ddpm")
@@ -221,7 +221,8 @@ def test_measured_pictures_are_the_ones_the_app_shows(model: str, tiny_zoo: Zoo,
     labels = torch.tensor([[4], [0], [10]])
     measured = draw_pictures(entry, labels, (5, 6, 7), 3, "float32")
     for k, label in enumerate([4, 0, 10]):
-        shown = last(Recipe(dataset.name, model, labels=(label,), seed=5 + k, steps=3), tiny_zoo).pictures
+        recipe = replace(usual(dataset), model=model, labels=(label,), seed=5 + k, steps=3)
+        shown = last(recipe, tiny_zoo).pictures
         torch.testing.assert_close(measured[k : k + 1], shown, atol=1e-5, rtol=0)
 
 

@@ -116,6 +116,7 @@ def test_a_click_into_a_picture_moves_the_start_and_a_slider_only_its_own_chain(
     expect(page.locator("#chains-view [data-query*='start=1.']")).to_be_visible()
     assert np.allclose(linked(page).start, (limits.MAX_PLANE / 2, limits.MAX_PLANE / 2), atol=0.05)
     page.locator("[data-player=walk] [data-range]").fill("30")
+    page.wait_for_timeout(300)  # until it is painted
     before = {method: painted(page, f"walk-{method}") for method in METHODS}
     slider(page, "chains-levels").fill("3")
     expect(page.locator("#chains-view [data-query*='levels=3']")).to_be_visible()
