@@ -21,7 +21,7 @@ from playground.recipe import BRANCHINGS, DEFAULT, SAMPLERS, Recipe
 from playground.sampling.reverse import Step
 from playground.ui import board, controls, film, paint, views
 from playground.ui.film import Film
-from playground.ui.lanes import JOB, LIVE
+from playground.ui.lanes import LIVE, NEWEST_WINS
 from playground.ui.page import Page, Tab, first_character, on_any, only, recipe_from, static, streamed
 from playground.ui.text import attribute_key
 from playground.ui.wishes import Wish, Wishes
@@ -35,7 +35,6 @@ COLUMNS = 10  # steps of a run that its strip shows
 LANES = 5  # branches that stand under their trunk at once
 DECISIONS = 11  # branches, evenly spread over the steps
 PREVIEW_EVERY_S = 0.4  # a strip is many pictures: more of them would keep the page from hearing Stop
-NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}
 TRUNK = ("labels", "text", "seed", "steps", "sampler", "guidance_scale")  # the fields of a recipe
 FIELD_OF = {"label": "change", "seed": "seed_to", "guidance": "branch_guidance", "paint": "paint"}
 TEXT = {
@@ -355,7 +354,7 @@ def show(page: Page, wishes: Wishes, trees: Trees, visitor: str) -> Iterator[New
     elif wish.recipe.branch_with:
         yield from show_branch(page, wishes, trees, visitor, wish)
     else:
-        yield {"state": film.status(page.words.both("branch_done"))}
+        yield {"state": views.status(page.words.both("branch_done"))}
 
 
 def watched(page: Page, wishes: Wishes, visitor: str, wish: Wish, recipe: Recipe) -> Iterator[tuple[Frame, bool]]:
@@ -376,7 +375,7 @@ def watched(page: Page, wishes: Wishes, visitor: str, wish: Wish, recipe: Recipe
 
 def said_of(page: Page, wish: Wish, frame: Frame) -> str:
     if frame.is_last:
-        return film.status(page.words.both("branch_done"))
+        return views.status(page.words.both("branch_done"))
     return film.ended(page.words, frame.step) if wish.is_stopped else film.progress(page.words, frame.step)
 
 
@@ -527,7 +526,7 @@ def build(page: Page) -> Tab:
             return {state: views.refusal(words, str(why))}
         if not wishes.want(visitor, recipe, again):
             return {state: gr.skip()}
-        return {state: film.status(words.both("film_waiting"), "pg-waiting")}
+        return {state: views.status(words.both("film_waiting"), "pg-waiting")}
 
     def ask(values: dict[Component, object], request: gr.Request) -> dict[Component, object]:
         return wish_for(values, request.session_hash, again=False)
@@ -545,7 +544,7 @@ def build(page: Page) -> Tab:
 
     def stop(request: gr.Request) -> object:
         wish = wishes.stop(request.session_hash)
-        return gr.skip() if wish is None or wish.is_taken else film.status(words.both("film_stopped_early"))
+        return gr.skip() if wish is None or wish.is_taken else views.status(words.both("film_stopped_early"))
 
     def reveal(name: str, what: Sequence[str]) -> list[object]:
         is_branch = name == "branch"
@@ -561,6 +560,6 @@ def build(page: Page) -> Tab:
     pressed = go.click(press, tab.inputs, outputs, **LIVE)
     for asked in (moved, pressed):
         job = asked.then(draw, None, outputs, **NEWEST_WINS)
-        job.failure(lambda: film.status(words.both("busy"), "pg-error"), None, state, **LIVE)
+        job.failure(lambda: views.status(words.both("busy"), "pg-error"), None, state, **LIVE)
     halt.click(stop, None, state, **LIVE)
     return tab

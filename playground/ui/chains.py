@@ -66,7 +66,7 @@ from playground.ui.chains_parts import (
     walk_captions,
 )
 from playground.ui.chains_words import TEXT as TEXT
-from playground.ui.lanes import JOB, LIVE
+from playground.ui.lanes import LIVE, NEWEST_WINS
 from playground.ui.page import Page, Tab, hidden_unless, on_any, static, streamed
 from playground.ui.text import Words
 from playground.ui.wishes import Wishes
@@ -74,7 +74,6 @@ from playground.ui.wishes import Wishes
 log = logging.getLogger(__name__)
 
 SHOW_EVERY_S = 0.1
-NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}
 R_HAT_AGREES = 1.01  # Vehtari et al. 2021
 LEARNT_BY_ANY = {name for fields in LEARNT_FROM.values() for name in fields}
 SHARED = ("target", "points", "seed", "chains", "steps", "start")
@@ -240,7 +239,7 @@ def said(
         return {shown.notice: "", shown.bar: link(words, recipe_of(chosen, values))}
     except ValueError as refusal:
         is_empty = values[chosen["target"]] == "drawn" and values[chosen["points"]] == ""
-        sentence = status(words.both("draw_something")) if is_empty else views.refusal(words, str(refusal))
+        sentence = views.status(words.both("draw_something")) if is_empty else views.refusal(words, str(refusal))
         return {shown.notice: sentence}
 
 
@@ -263,7 +262,7 @@ def taught(room: Room, visitor: str) -> Iterator[tuple[str, dict[str, str]]]:
     shown = {name: training.shown for name, training in ready.items() if training is not None}
     missing = [name for name in LEARNERS if name not in shown]
     if not missing:
-        yield status(words.both("learning_done")), shown
+        yield views.status(words.both("learning_done")), shown
         return
     shown |= {name: head + "\n" for name, head in heads(recipe, missing).items()}
     last_shown = -math.inf
@@ -278,11 +277,11 @@ def taught(room: Room, visitor: str) -> Iterator[tuple[str, dict[str, str]]]:
                 yield progress(words, lesson.update, lesson.total), dict(shown)
                 last_shown = time.perf_counter()
     if lesson.update < lesson.total:
-        yield status(words.both("learning_stopped", update=lesson.update, total=lesson.total)), shown
+        yield views.status(words.both("learning_stopped", update=lesson.update, total=lesson.total)), shown
         return
     for name in missing:
         room.trainings.keep(name, recipe, Training(shown[name], lesson.denoiser if name == "diffusion" else None))
-    yield status(words.both("learning_done")), shown
+    yield views.status(words.both("learning_done")), shown
 
 
 def heads(recipe: PlaneRecipe, names: Sequence[str]) -> dict[str, str]:
@@ -292,13 +291,9 @@ def heads(recipe: PlaneRecipe, names: Sequence[str]) -> dict[str, str]:
     return {name: json.dumps(lesson_head(points, recipe.updates, target.num_modes, floor)) for name in names}
 
 
-def status(said: str, classes: str = "") -> str:
-    return f'<p class="pg-status {classes}">{said}</p>'
-
-
 def progress(words: Words, update: int, total: int) -> str:
     said = words.both("learning_progress", update=update, total=total)
-    return f'<div class="pg-progress"><i style="width:{100 * update / total:.1f}%"></i></div>{status(said)}'
+    return views.progress(update / total, said)
 
 
 # ---- the page
@@ -424,7 +419,7 @@ def wired(room: Room, chosen: dict[str, Component], shown: Shown, go: gr.Button,
             room.wishes.want(request.session_hash, None)
             return gr.skip()
         is_new = room.wishes.want(request.session_hash, recipe, again)
-        return status(words.both("learning_waiting"), "pg-waiting") if is_new else gr.skip()
+        return views.status(words.both("learning_waiting"), "pg-waiting") if is_new else gr.skip()
 
     def ask_again(values: dict[Component, object], request: gr.Request) -> object:
         return ask(values, request, again=True)
@@ -457,7 +452,7 @@ def wired(room: Room, chosen: dict[str, Component], shown: Shown, go: gr.Button,
     changed = gr.on(learnt, ask, inputs, shown.state, js=after_a_pause(elem("status")), **LIVE)
     for asked in (changed, go.click(ask_again, inputs, shown.state, **LIVE)):
         job = asked.then(teach, None, shown.lessons, **NEWEST_WINS)
-        job.failure(lambda: status(words.both("busy"), "pg-error"), None, shown.state, **LIVE)
+        job.failure(lambda: views.status(words.both("busy"), "pg-error"), None, shown.state, **LIVE)
     shown.learners["diffusion"].learnt(drawing(["learned"]), inputs, shown.of(["learned"]), **LIVE)
     halt.click(stop, None, shown.state, **LIVE)
 

@@ -6,6 +6,7 @@ import html
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 
 import gradio as gr
 import numpy as np
@@ -19,8 +20,8 @@ from playground.edits import Edit, Source
 from playground.recipe import Recipe
 from playground.ui import controls, views
 from playground.ui.board import chooser, swatch, value_name
-from playground.ui.lanes import JOB, LIVE
-from playground.ui.page import Page, Tab, on_any, only, recipe_from, static, streamed
+from playground.ui.lanes import LIVE, NEWEST_WINS
+from playground.ui.page import Page, Tab, granted, on_any, only, recipe_from, static
 from playground.ui.text import Words, attribute_key, value_key
 from playground.ui.wishes import Wishes
 from playground.zoo import Card, Zoo
@@ -30,7 +31,6 @@ FIRST_COUNT, MOST_COUNT = 4, 6
 FIRST_SEED = 1
 FIRST_PICTURE = 0
 PREVIEW_EVERY_S = 0.125
-NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}
 USED = ("labels", "text", "change", "seed", "count", "picture")  # the fields of a recipe
 FADED = 0.85  # of the way to white, for pixels that stayed as they were
 TEXT = {
@@ -367,15 +367,9 @@ def build(page: Page) -> Tab:
         return {top: gr.skip()}
 
     def draw(request: gr.Request) -> Iterator[object]:
-        visitor = request.session_hash
-        wish = wishes.take(visitor)
-        if wish is None:
-            yield {top: gr.skip()}
-            return
-        with closing(streamed(page, lambda: show(page, wish.recipe), lambda trouble: ("", trouble))) as shown:
+        work = granted(page, wishes, request.session_hash, partial(show, page), lambda trouble: ("", trouble))
+        with closing(work) as shown:
             for news in shown:
-                if not wishes.is_newest(visitor, wish):
-                    return
                 yield {top: gr.skip()} if news is None else {places[news[0]]: news[1]}
 
     outputs = list(places.values())

@@ -6,6 +6,7 @@ import html
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 
 import gradio as gr
 from gradio.components import Component
@@ -18,8 +19,8 @@ from playground.models import VAE
 from playground.recipe import SAMPLERS, Recipe
 from playground.sampling.noise import seeded_noise
 from playground.ui import controls, views
-from playground.ui.lanes import JOB, LIVE
-from playground.ui.page import Page, Tab, on_any, only, recipe_from, streamed
+from playground.ui.lanes import LIVE, NEWEST_WINS
+from playground.ui.page import Page, Tab, granted, on_any, only, recipe_from
 from playground.ui.text import Words, attribute_key
 from playground.ui.wishes import Wishes
 from playground.zoo import Card, Zoo
@@ -30,7 +31,6 @@ FIRST_WORDS = 3
 FIRST_SEED = 1
 MOST_STEPS = 250
 PREVIEW_EVERY_S = 0.125
-NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}
 USED = ("labels", "text", "seed", "count", "steps", "sampler", "guidance_scale", "models")  # the fields of a recipe
 TEXT = {
     "tab_compare": ("Compare", "비교"),
@@ -411,16 +411,9 @@ def build(page: Page) -> Tab:
         return gr.skip()
 
     def draw(request: gr.Request) -> Iterator[object]:
-        visitor = request.session_hash
-        wish = wishes.take(visitor)
-        if wish is None:
-            yield gr.skip()
-            return
-
-        with closing(streamed(page, lambda: show(page, wish.recipe), lambda sentence: sentence)) as seen:
+        work = granted(page, wishes, request.session_hash, partial(show, page), lambda sentence: sentence)
+        with closing(work) as seen:
             for shown in seen:
-                if not wishes.is_newest(visitor, wish):
-                    return
                 yield gr.skip() if shown is None else shown
 
     tab = Tab(NAME, chosen, draw, [view], shows, NEWEST_WINS, ask)

@@ -20,7 +20,7 @@ from playground.ladder import CLOSE, distance, settled_from
 from playground.recipe import DEFAULT, FAMILY_TASKS, SAMPLERS, Recipe
 from playground.sampling.reverse import STOCHASTIC, Step
 from playground.ui import controls, views
-from playground.ui.lanes import JOB, LIVE
+from playground.ui.lanes import LIVE, NEWEST_WINS
 from playground.ui.page import Page, Tab, hidden_unless, on_any, recipe_from, streamed
 from playground.ui.text import Words
 from playground.ui.wishes import Wishes
@@ -34,7 +34,6 @@ MOST_REPLAYED = 4  # pictures whose steps the scrubber shows
 REPLAY_VALUES = 800_000  # bytes of pixels, about as many in the page: noise does not compress
 STEP_CHOICES = (5, 10, 20, 50, 250, 1000)
 WALKER = "dpmpp"  # adds no noise of its own, so the noise that is walked decides the picture
-NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}
 AFTER_A_PAUSE = f"(...values) => window.playgroundAfterPause('{NAME}-view', values)"
 PANELS = {  # fields of Step in words, and how the last of them changed
     "x_t": "x_t, the noisy picture",
@@ -224,18 +223,13 @@ def show(page: Page, wishes: Wishes, visitor: str) -> Iterator[tuple[str, str]]:
 
 def progress(words: Words, step: Step) -> str:
     said = words.both("diffusion_progress", step=step.index + 1, total=step.total, t=f"{step.t:.0f}")
-    done = 100 * (step.index + 1) / step.total
-    return f'<div class="pg-progress"><i style="width:{done:.1f}%"></i></div><p class="pg-status">{said}</p>'
+    return views.progress((step.index + 1) / step.total, said)
 
 
 def ended(words: Words, frame: Frame) -> str:
     if frame.is_last:
-        return status(words.both("diffusion_done"))
-    return status(words.both("diffusion_stopped", step=frame.step.index + 1, total=frame.step.total))
-
-
-def status(said: str, classes: str = "") -> str:
-    return f'<p class="pg-status {classes}">{said}</p>'
+        return views.status(words.both("diffusion_done"))
+    return views.status(words.both("diffusion_stopped", step=frame.step.index + 1, total=frame.step.total))
 
 
 def preview(page: Page, recipe: Recipe, frame: Frame, replay: Replay) -> str:
@@ -387,7 +381,7 @@ def advice(page: Page, recipe: Recipe) -> str:
     """What to do about a recipe that was refused, where it asks for too much work."""
     if evaluations_per_picture(recipe) * num_pictures(page, recipe) <= limits.MAX_NETWORK_EVALUATIONS:
         return ""
-    return status(page.words.both("diffusion_too_much"))
+    return views.status(page.words.both("diffusion_too_much"))
 
 
 def shows(recipe: Recipe, zoo: Zoo) -> bool:
@@ -461,7 +455,7 @@ def ask(
         return views.refusal(page.words, str(why)) + advice(page, recipe), cost(page, recipe)
     if not wishes.want(visitor, recipe, again):
         return gr.skip(), cost(page, recipe)
-    return status(page.words.both("diffusion_waiting"), "pg-waiting"), cost(page, recipe)
+    return views.status(page.words.both("diffusion_waiting"), "pg-waiting"), cost(page, recipe)
 
 
 def build(page: Page) -> Tab:
@@ -522,7 +516,7 @@ def build(page: Page) -> Tab:
         wish = wishes.stop(request.session_hash)
         if wish is None or wish.is_taken:
             return gr.skip()
-        return status(words.both("diffusion_stopped_early"))
+        return views.status(words.both("diffusion_stopped_early"))
 
     def reveal(name: str) -> list[object]:
         return [sampler_note(words, name), hidden_unless("ddim", name)]
@@ -539,6 +533,6 @@ def build(page: Page) -> Tab:
     pressed = go.click(press, tab.inputs, [state, budget], **LIVE)
     for asked in (moved, pressed):
         job = asked.then(draw, None, tab.outputs, **NEWEST_WINS)
-        job.failure(lambda: status(words.both("busy"), "pg-error"), None, state, **LIVE)
+        job.failure(lambda: views.status(words.both("busy"), "pg-error"), None, state, **LIVE)
     halt.click(stop, None, state, **LIVE)
     return tab

@@ -101,19 +101,14 @@ def shown_if(is_wanted: bool) -> dict[str, object]:
     return gr.update(elem_classes=[] if is_wanted else AWAY)
 
 
-def status(said: str, classes: str = "") -> str:
-    return f'<p class="pg-status {classes}">{said}</p>'
-
-
 def progress(words: Words, step: Step) -> str:
     """Where a run is."""
     said = words.both("film_progress", step=step.index + 1, total=step.total, t=f"{step.t:.0f}")
-    done = 100 * (step.index + 1) / step.total
-    return f'<div class="pg-progress"><i style="width:{done:.1f}%"></i></div>{status(said)}'
+    return views.progress((step.index + 1) / step.total, said)
 
 
 def ended(words: Words, step: Step) -> str:
     """How a run ended: by itself, or because the visitor said so."""
     if step.index == step.total - 1:
-        return status(words.both("film_done"))
-    return status(words.both("film_stopped", step=step.index + 1, total=step.total))
+        return views.status(words.both("film_done"))
+    return views.status(words.both("film_stopped", step=step.index + 1, total=step.total))

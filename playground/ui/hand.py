@@ -20,7 +20,7 @@ from playground.sampling.paths import lerp
 from playground.sampling.reverse import STOCHASTIC
 from playground.ui import controls, film, paint, views
 from playground.ui.film import Film
-from playground.ui.lanes import JOB, LIVE
+from playground.ui.lanes import LIVE, NEWEST_WINS
 from playground.ui.page import Page, Tab, first_character, on_any, only, recipe_from, streamed
 from playground.ui.wishes import Wishes
 from playground.zoo import Zoo
@@ -30,7 +30,6 @@ TASKS = ("edit", "inpaint", "blend")
 FIRST_SEED, FIRST_PICTURE, FIRST_COUNT, MOST_COUNT, WALK_COUNT = 1, 4, 4, 8, 8
 MOST_STEPS = 100
 PREVIEW_EVERY_S = 0.125
-NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}
 WALKER = "dpmpp"  # adds no noise of its own, so the noise that is walked decides the picture
 SHARED = ("labels", "text", "seed", "count", "steps", "sampler", "guidance_scale")
 USED = {
@@ -312,7 +311,7 @@ def build(page: Page) -> Tab:
                 under = gr.update(background=render.data_uri(render.to_png(render.to_uint8(x0[0]))))
                 if not recipe.mask:
                     wishes.want(visitor, None)
-                    return {state: film.status(words.both("hand_mask_first")), holes: under}
+                    return {state: views.status(words.both("hand_mask_first")), holes: under}
             check(recipe, page.zoo)
         except UnfinishedTextError:
             return {state: gr.skip()}
@@ -321,7 +320,7 @@ def build(page: Page) -> Tab:
             return {state: views.refusal(words, str(why))}
         if not wishes.want(visitor, recipe):
             return {holes: under}
-        return {state: film.status(words.both("film_waiting"), "pg-waiting"), holes: under}
+        return {state: views.status(words.both("film_waiting"), "pg-waiting"), holes: under}
 
     def draw(request: gr.Request) -> Iterator[dict[Component, object]]:
         def work() -> Iterator[dict[Component, object]]:
@@ -336,7 +335,7 @@ def build(page: Page) -> Tab:
 
     def stop(request: gr.Request) -> object:
         wish = wishes.stop(request.session_hash)
-        return gr.skip() if wish is None or wish.is_taken else film.status(words.both("film_stopped_early"))
+        return gr.skip() if wish is None or wish.is_taken else views.status(words.both("film_stopped_early"))
 
     def reveal(name: str) -> list[object]:
         shown_in = (("edit", "inpaint"), ("inpaint",), ("edit",), ("blend",), ("inpaint",))
@@ -351,6 +350,6 @@ def build(page: Page) -> Tab:
     pause = f"(...values) => window.playgroundAfterPause('{NAME}-view', values)"
     moved = gr.on(on_any(chosen), ask, tab.inputs, outputs, js=pause, **LIVE)
     job = moved.then(draw, None, outputs, **NEWEST_WINS)
-    job.failure(lambda: film.status(words.both("busy"), "pg-error"), None, state, **LIVE)
+    job.failure(lambda: views.status(words.both("busy"), "pg-error"), None, state, **LIVE)
     halt.click(stop, None, state, **LIVE)
     return tab

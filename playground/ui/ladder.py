@@ -6,6 +6,7 @@ import html
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 
 import gradio as gr
 from gradio.components import Component
@@ -15,8 +16,8 @@ from playground.datasets.base import UnfinishedTextError
 from playground.ladder import CLOSE, USUAL_SAMPLERS, Cell
 from playground.recipe import DEFAULT, LADDERS, SAMPLERS, Recipe, to_query
 from playground.ui import controls, views
-from playground.ui.lanes import JOB, LIVE
-from playground.ui.page import Page, Tab, first_character, hidden_unless, on_any, only, recipe_from, streamed
+from playground.ui.lanes import LIVE, NEWEST_WINS
+from playground.ui.page import Page, Tab, first_character, granted, hidden_unless, on_any, only, recipe_from
 from playground.ui.wishes import Wishes
 from playground.zoo import Zoo
 
@@ -25,7 +26,6 @@ FIRST_SEED = 34
 PREVIEW_EVERY_S = 0.5
 LONGEST_RUN = limits.MAX_STEPS // 10  # of each rung of a guidance ladder
 MOST_DISTANCE = 0.6  # where a distance's bar is full: two different pictures
-NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}
 AFTER_A_PAUSE = f"(...values) => window.playgroundAfterPause('{NAME}-top', values, 400)"
 USED = {  # the fields of a recipe
     "steps": ("ladder", "samplers", "labels", "text", "seed", "guidance_scale"),
@@ -264,15 +264,9 @@ def build(page: Page) -> Tab:
 
     def draw(request: gr.Request) -> Iterator[dict[Component, object]]:
         """The job: whatever the visitor wants by now."""
-        visitor = request.session_hash
-        wish = wishes.take(visitor)
-        if wish is None:
-            yield {top: gr.skip()}
-            return
-        with closing(streamed(page, lambda: show(page, wish.recipe), lambda trouble: ("", trouble))) as shown:
+        work = granted(page, wishes, request.session_hash, partial(show, page), lambda trouble: ("", trouble))
+        with closing(work) as shown:
             for news in shown:
-                if not wishes.is_newest(visitor, wish):
-                    return
                 yield {top: gr.skip()} if news is None else {places[news[0]]: news[1]}
 
     outputs = [*places.values(), budget]

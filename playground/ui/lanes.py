@@ -22,6 +22,7 @@ JOB = {
     "show_progress": "hidden",
     "api_visibility": "private",
 }
+NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}  # for jobs that a newer wish ends (see `wishes`)
 
 
 class LiveGate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from playground.recipe import Recipe
 from playground.ui import views
 from playground.ui.lanes import LiveGate
 from playground.ui.text import Words
+from playground.ui.wishes import Wishes
 from playground.zoo import Zoo
 
 log = logging.getLogger(__name__)
@@ -121,6 +123,28 @@ def streamed(page: Page, work: Callable[[], Iterator[object]], on_trouble: Calla
     except Exception:
         log.exception("a job failed")
         yield on_trouble(views.failure(page.words))
+
+
+def granted(
+    page: Page,
+    wishes: Wishes,
+    visitor: str,
+    work: Callable[[Recipe], Iterator[object]],
+    on_trouble: Callable[[str], object],
+) -> Iterator[object]:
+    """What `work` yields of the visitor's newest wish, as long as it is the newest; None where nothing is left to do.
+
+    A mistake or a fault ends it as in `streamed`.
+    """
+    wish = wishes.take(visitor)
+    if wish is None:
+        yield None
+        return
+    with closing(streamed(page, lambda: work(wish.recipe), on_trouble)) as shown:
+        for news in shown:
+            if not wishes.is_newest(visitor, wish):
+                return
+            yield news
 
 
 def static(name: str) -> str:

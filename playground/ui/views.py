@@ -126,3 +126,13 @@ def refusal(words: Words, why: str) -> str:
 
 def failure(words: Words) -> str:
     return view(f'<p class="pg-error" role="alert">{words.both("failed")}</p>')
+
+
+def status(said: str, classes: str = "") -> str:
+    """One line that tells how a job stands."""
+    return f'<p class="pg-status {classes}">{said}</p>'
+
+
+def progress(share: float, said: str) -> str:
+    """A bar that is full at a share of 1, over the line that tells how far a job has come."""
+    return f'<div class="pg-progress"><i style="width:{100 * share:.1f}%"></i></div>{status(said)}'
