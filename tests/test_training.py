@@ -242,6 +242,17 @@ class TestRuns:
         assert facts["kl_per_dimension"] == pytest.approx(kl.tolist(), rel=0.05, abs=0.01)  # weights are halved on disk
         assert facts["latent_extent"] == pytest.approx(mu.abs().quantile(0.99, dim=0).tolist(), rel=0.05, abs=0.01)
 
+    def test_a_finished_generator_is_shifted_as_declared_and_the_one_in_training_is_not(self) -> None:
+        config = replace(TINY["gan"][0], size=SIZE, channels=1, cardinalities=(2,))
+        objective = objectives.GANObjective(config, pixel_shift=-0.1)
+        trained, shown = objective.network.generator, objective.shown(objective.network).generator
+        before = trained.pixels.bias.clone()
+        z, labels = torch.randn(4, 4), torch.ones(4, 1, dtype=torch.long)
+        inside = trained(z, labels).abs() < 0.8  # where nothing is clamped
+        assert inside.any()
+        assert torch.allclose((shown(z, labels) - trained(z, labels))[inside], torch.tensor(-0.1), atol=1e-6)
+        assert torch.equal(trained.pixels.bias, before)
+
     def test_facts_of_a_gan_are_its_main_directions_and_how_real_pictures_look(
         self, finished: Callable[[str], Path]
     ) -> None:

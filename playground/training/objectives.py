@@ -5,6 +5,7 @@ The loop in `loop.py` knows only this interface; a family differs from another b
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from inspect import signature
 from typing import Protocol
@@ -98,7 +99,11 @@ class VAEObjective:
 
 
 class GANObjective:
-    """Relativistic pairing loss with zero-centred penalties on real and fake (R3GAN, Huang et al. 2024)."""
+    """Relativistic pairing loss with zero-centred penalties on real and fake (R3GAN, Huang et al. 2024).
+
+    `pixel_shift` is added to every pixel that the finished generator writes, in units of [-1, 1]: where pictures have a
+    plain background, a haze that is left on it in few of them goes beyond the end of the scale.
+    """
 
     betas = (0.0, 0.99)
 
@@ -109,6 +114,7 @@ class GANObjective:
         penalty_every: int = 4,
         label_dropout: Dropout = 0.1,
         drop_all: float = 0.0,
+        pixel_shift: float = 0.0,
     ) -> None:
         self.network = GAN(config)
         self.players = {"discriminator": self.network.discriminator, "generator": self.network.generator}
@@ -116,7 +122,7 @@ class GANObjective:
         self.penalty_every = penalty_every
         self.label_dropout = label_dropout
         self.drop_all = drop_all
-        self.turns = 0
+        self.pixel_shift = pixel_shift
 
     def losses(
         self, player: str, x0: Tensor, labels: Tensor, generator: Generator, progress: float
@@ -137,7 +143,10 @@ class GANObjective:
         return discriminator_losses(self.network.discriminator, x0, fake, labels, generator, gamma, self.penalty_every)
 
     def shown(self, network: GAN) -> GAN:
-        return network
+        finished = deepcopy(network)
+        with torch.no_grad():
+            finished.generator.pixels.bias += self.pixel_shift
+        return finished
 
     def sheet(self, network: GAN, labels: Tensor) -> Tensor:
         noise = torch.randn(
