@@ -1,15 +1,13 @@
-// props: value [x, y] in latent units or [], model (whose map is shown); data-maps: {model: {uri, codes, extent: [x, y]}}
+// props: value [x, y] in latent units or [], map {uri, codes, extent: [x, y]} of the model that is shown, {} before there is one
 const map = element.querySelector("[data-map]");
 const codes = element.querySelector("[data-codes]");
 const marks = element.querySelectorAll(".pg-mark");
 const pad = element.querySelector("[data-pad]");
-let down = false, own = null, drawnFor = null;
-const given = element.querySelector("[data-maps]").dataset, maps = JSON.parse(atob(given.maps));
-const model = () => props.model || given.model;
-const here = () => maps[model()];
+let down = false, own = null;
+const here = () => props.map && props.map.uri ? props.map : null;
 const place = () => {
   if (!here()) return;
-  if (drawnFor !== model()) { map.src = here().uri; codes.src = here().codes; drawnFor = model(); }
+  if (map.getAttribute("src") !== here().uri) { map.src = here().uri; codes.src = here().codes; }
   const [ex, ey] = here().extent, [x, y] = props.value && props.value.length ? props.value : [0, 0];
   for (const mark of marks) {
     mark.style.left = `${50 + 50 * x / ex}%`;
@@ -24,6 +22,7 @@ const say = (x, y) => {
   trigger("pick", { point: own });
 };
 const fromPointer = (e) => {
+  if (!here()) return;
   const box = e.currentTarget.getBoundingClientRect(), [ex, ey] = here().extent;
   say((2 * (e.clientX - box.left) / box.width - 1) * ex, (1 - 2 * (e.clientY - box.top) / box.height) * ey);
 };
@@ -33,12 +32,12 @@ for (const area of element.querySelectorAll(".pg-map")) {
   area.onpointerup = area.onpointercancel = () => { down = false; };
   area.onkeydown = (e) => {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[e.key];
-    if (!step) return;
+    if (!step || !here()) return;
     e.preventDefault();
     const [ex, ey] = here().extent, [x, y] = props.value && props.value.length ? props.value : [0, 0];
     say(x + step[0] * ex / 30, y + step[1] * ey / 30);
   };
 }
 watch("value", place);
-watch("model", place);
+watch("map", place);
 place();

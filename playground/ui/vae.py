@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import colorsys
-import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache, partial
 
 import gradio as gr
 import torch
@@ -151,19 +150,20 @@ def latent_map(page: Page, model: str) -> dict[str, object]:
     }
 
 
-def latent_pad(page: Page, maps: Mapping[str, object], model: str) -> gr.HTML:
+def latent_pad() -> gr.HTML:
+    """The map to pick a place on; it stays empty until it is given a `latent_map`."""
+
     def area(kind: str) -> str:
         return (
             f'<div class="pg-map" tabindex="0" role="application" aria-label="latent map" data-pad>'
             f'<img data-{kind} alt="" draggable="false"><i class="pg-mark"></i></div>'
         )
 
-    packed = base64.b64encode(json.dumps(maps).encode()).decode()  # a template would read the braces as its own
     return gr.HTML(
         [],
-        html_template=f'<div class="pg-maps" data-maps="{packed}" data-model="{model}">{area("map")}{area("codes")}</div>',
+        html_template=f'<div class="pg-maps">{area("map")}{area("codes")}</div>',
         js_on_load=static("latent_pad.js"),
-        model=model,
+        map={},
         elem_id=controls.elem(NAME, "point"),
     )
 
@@ -296,8 +296,9 @@ def build(page: Page) -> Tab:
             with gr.Column(visible=False) as mapping:
                 gr.HTML(f'<p class="pg-note">{words.both("vae_map_note")}</p>')
                 shown = "vae2" if "vae2" in flat else next(iter(flat), "")
-                point = {"point": latent_pad(page, {name: latent_map(page, name) for name in flat}, shown)}
+                point = {"point": latent_pad()}
             view = gr.HTML(elem_id=f"{NAME}-view")
+    map_of = lru_cache(partial(latent_map, page))  # made when somebody looks: the first page need not wait for it
     chosen: Mapping[str, Component] = {
         **task, **model, **text, **labels, **seed, **seed_to, **pad, **held_out, **count, **temperature, **shifts, **point,
     }  # fmt: skip
@@ -316,7 +317,7 @@ def build(page: Page) -> Tab:
             hidden_unless("encode", task_name),
             gr.update(visible=task_name in ("sample", "walk")),
             hidden_unless("map", task_name),
-            gr.update(model=model_name if model_name in flat else shown),
+            gr.update(map=map_of(model_name)) if task_name == "map" else gr.skip(),
         ]
 
     tab = Tab(NAME, chosen, draw, [view], shows, LIVE)
