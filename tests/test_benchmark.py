@@ -61,6 +61,27 @@ def test_the_pipelines_make_the_same_pictures(bench: sampling.Bench) -> None:
     assert json.loads(json.dumps(rows)) == rows
 
 
+def test_large_batches_are_the_same_work_for_both(bench: sampling.Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, torch.Tensor] = {}
+
+    def once(works: dict[str, object], repeats: int) -> dict[str, list[float]]:
+        made.update({name: work() for name, work in works.items()})
+        return {"pipeline": [2.0], "ours": [0.5]}
+
+    monkeypatch.setattr(sampling, "interleaved", once)
+    (row,) = sampling.in_large_batches(bench, "cpu", batches=[3])
+    assert row == {"batch": 3, "pictures_per_second": {"pipeline": 1.5, "ours": 6.0}}
+    assert made["ours"].shape == made["pipeline"].shape == (3, *DATASETS[DATASET].shape)
+
+
+def test_pictures_a_second_stand_in_the_section() -> None:
+    rows = [{"batch": 1024, "pictures_per_second": {"pipeline": 200.0, "ours": 1000.0}}]
+    section = report.section({**FIGURES, "gpu": "some GPU", "batches": rows}, "pictures")
+    assert "| pictures a second on some GPU |" in section
+    assert "| 1,024 at once | 200 | 1,000 | 5 |" in section
+    assert "pictures a second" not in report.section(FIGURES, "pictures")
+
+
 def test_every_engine_is_measured_and_the_reference_differs_from_nothing(bench: sampling.Bench) -> None:
     rows = sampling.every_engine(bench)
     assert [row["engine"] for row in rows] == [REFERENCE.name, LAID_OUT.name]

@@ -16,7 +16,7 @@ from playground.engine import Cache, Engines
 from playground.engine.kinds import processor, versions
 from playground.zoo import Card, Zoo
 
-PARTS = ("pipelines", "engines", "peak", "start", "browser")
+PARTS = ("pipelines", "engines", "peak", "start", "browser", "batches")  # the last one where there is a GPU
 IMAGES = "tests/screenshots"
 
 

@@ -87,6 +87,15 @@ def engines_table(rows: Sequence[Figures], peak: Sequence[Figures]) -> str:
     return f"{grid(heads, cells)}\n\n{note}"
 
 
+def batches_table(rows: Sequence[Figures], gpu: str, chosen: str) -> str:
+    heads = [f"pictures a second on {gpu}", "diffusers, `DDIMPipeline`", f"here, {chosen}", "× faster"]
+    cells = []
+    for row in rows:
+        pipeline, ours = (row["pictures_per_second"][name] for name in ("pipeline", "ours"))
+        cells.append([f"{row['batch']:,} at once", number(pipeline), number(ours), number(ours / pipeline)])
+    return grid(heads, cells)
+
+
 def browser_table(figures: Figures) -> str:
     heads = ["in the page", "idle, median ms", "idle, p95", "a job running, median ms", "a job running, p95"]
     heads += ["updates a second while dragged", "with a job running"]
@@ -125,6 +134,8 @@ def section(figures: Figures, folder: str) -> str:
         parts.append(pipelines_table(figures["pipelines"], figures["chosen"]))
     if "engines" in figures:
         parts.append(engines_table(figures["engines"], figures.get("peak", [])))
+    if "batches" in figures:
+        parts.append(batches_table(figures["batches"], figures["gpu"], figures["chosen"]))
     if "browser" in figures:
         parts.append(browser_table(figures["browser"]))
     if "start" in figures:

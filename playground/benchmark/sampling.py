@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, DiffusionPipeline, UNet2DModel
@@ -20,9 +21,12 @@ from playground.engine.choice import Form, subject_of
 from playground.engine.kinds import REFERENCE
 from playground.generate import last, usual
 from playground.recipe import Recipe
+from playground.sampling.noise import draw_noise, seeded_generators
+from playground.sampling.reverse import build_scheduler, guided, reverse
 from playground.zoo import Card, Zoo
 
 BATCHES = (1, 16)
+LARGE_BATCHES = (1, 16, 64, 256, 1024)  # for a GPU, which small ones leave idle
 PIPELINES = {"ddpm": (DDPMPipeline, DDPMScheduler), "ddim": (DDIMPipeline, DDIMScheduler)}
 
 Figures = dict[str, object]
@@ -101,10 +105,10 @@ def pipeline_of(card: Card, sampler: str, noise_schedule: Mapping[str, object]) 
     return pipeline
 
 
-def pictures_of(pipeline: DiffusionPipeline, recipe: Recipe) -> Tensor:
-    """[count, channels, size, size] in [-1, 1], from the same seeds."""
-    generators = [torch.Generator().manual_seed(seed) for seed in recipe.seeds]
-    made = pipeline(recipe.count, generator=generators, num_inference_steps=recipe.steps, output_type="np").images
+def pictures_of(pipeline: DiffusionPipeline, seeds: Sequence[int], steps: int) -> Tensor:
+    """[seeds, channels, size, size] in [-1, 1]."""
+    generators = seeded_generators(seeds)
+    made = pipeline(len(generators), generator=generators, num_inference_steps=steps, output_type="np").images
     return torch.from_numpy(made).permute(0, 3, 1, 2) * 2 - 1
 
 
@@ -121,11 +125,13 @@ def against_pipelines(bench: Bench) -> list[Figures]:
             last(recipe, bench.zoo)
             settle()
             works = {
-                "pipeline": with_threads(os.cpu_count() or 1, lambda p=pipeline, r=recipe: pictures_of(p, r)),
+                "pipeline": with_threads(
+                    os.cpu_count() or 1, lambda p=pipeline, r=recipe: pictures_of(p, r.seeds, r.steps)
+                ),
                 "ours": lambda r=recipe: last(r, bench.zoo),
                 "reference": lambda r=recipe: last(r, plain),
             }
-            theirs = pictures_of(pipeline, recipe)
+            theirs = pictures_of(pipeline, recipe.seeds, recipe.steps)
             rows.append(
                 {
                     "pipeline": type(pipeline).__name__,
@@ -135,6 +141,29 @@ def against_pipelines(bench: Bench) -> list[Figures]:
                     "reference_difference": grey_levels(last(recipe, plain).pictures, theirs),
                 }
             )
+    return rows
+
+
+@torch.inference_mode()
+def in_large_batches(bench: Bench, device: str, batches: Sequence[int] = LARGE_BATCHES) -> list[Figures]:
+    """Pictures a second in ever larger batches: diffusers' pipeline on `device`, and ours on the engine of the app."""
+    network, predict = bench.subject.network, bench.forms[bench.chosen].predict
+    pipeline = pipeline_of(bench.card, "ddim", network.noise_schedule).to(device)
+    rows = []
+    for batch in batches:
+        nothing = torch.zeros(batch, bench.subject.num_labels, dtype=torch.long)
+
+        def ours(batch: int = batch, nothing: Tensor = nothing) -> Tensor:
+            generators = seeded_generators(range(batch))
+            noise = draw_noise(generators, network.shape)
+            scheduler = build_scheduler("ddim", network.noise_schedule)
+            for step in reverse(guided(predict, nothing, 1.0), scheduler, noise, bench.steps, generators):
+                pictures = step.x_next
+            return pictures
+
+        works = {"pipeline": partial(pictures_of, pipeline, range(batch), bench.steps), "ours": ours}
+        seconds = medians(interleaved(works, bench.repeats))
+        rows.append({"batch": batch, "pictures_per_second": {name: batch / seconds[name] for name in works}})
     return rows
 
 
@@ -208,4 +237,7 @@ def measure_sampling(root_zoo: Zoo, engines: Engines, card: Card, steps: int, re
         figures["engines"] = every_engine(bench)
     if "peak" in parts:
         figures["peak"] = share_of_peak(bench, figures["engines"])
+    if "batches" in parts and torch.cuda.is_available():
+        figures["gpu"] = torch.cuda.get_device_name()
+        figures["batches"] = in_large_batches(bench, "cuda")
     return figures
