@@ -33,18 +33,22 @@ def is_teaching_model(card: Card, zoo: Zoo) -> bool:
 
 
 def usual_models(zoo: Zoo, dataset: str) -> list[Card]:
-    """What a comparison sets side by side unless told otherwise: all but the teaching models."""
+    """What a comparison sets side by side unless told otherwise: all of our own but the teaching models."""
     cards = zoo.cards(dataset)
     return [card for card in cards if not is_teaching_model(card, zoo)] or cards
 
 
 def compared_models(recipe: Recipe, zoo: Zoo) -> list[Card]:
-    """The models of a comparison, by family in the order of the tabs; raises ValueError for one that is not here."""
+    """The models of a comparison, by family in the order of the tabs, guests last.
+
+    Raises ValueError for one that is not here.
+    """
     cards = zoo.cards(recipe.dataset)
     if not cards:
         zoo.card(recipe.dataset, recipe.model)  # refuses, naming the data sets that are here
     if not recipe.models:
         return usual_models(zoo, recipe.dataset)
+    cards = [*cards, *zoo.guests(recipe.dataset)]
     for name in recipe.models:
         limits.one_of("models", name, [card.model for card in cards])
     return [card for card in cards if card.model in recipe.models]
@@ -52,7 +56,7 @@ def compared_models(recipe: Recipe, zoo: Zoo) -> list[Card]:
 
 def alone(recipe: Recipe, card: Card) -> Recipe:
     """The recipe of one model's pictures in a comparison, for its own family's tab."""
-    unused = () if card.family == "diffusion" else DIFFUSION_FIELDS
+    unused = () if card.takes_steps else DIFFUSION_FIELDS
     plain = {name: getattr(DEFAULT, name) for name in ("models", *unused)}
     return as_made(replace(recipe, task="sample", **plain), card)
 

@@ -16,7 +16,7 @@ from playground import drawing, limits
 from playground.datasets import Dataset
 from playground.models import GAN, VAE, Diffusion
 from playground.models.vae import kl_per_dimension, reconstruction_loss, sample_posterior
-from playground.recipe import Recipe
+from playground.recipe import DEFAULT, Recipe
 from playground.sampling.branching import Leg, painted_over, reverse_in_legs
 from playground.sampling.editing import num_repaint_steps, repaint, sdedit, steps_left
 from playground.sampling.noise import draw_noise, seeded_generators, seeded_noise
@@ -63,8 +63,23 @@ def usual(dataset: Dataset) -> Recipe:
 
 
 def as_made(recipe: Recipe, card: Card) -> Recipe:
-    """The recipe for this model, with the settings that it was made for where its card states such."""
-    return replace(recipe, model=card.model, **card.settings)
+    """The recipe for this model, with the settings that it was made for where its card states such.
+
+    A guest takes as many of the steps as it may: in the company of others nobody chose them for it.
+    """
+    made = replace(recipe, model=card.model, **card.settings)
+    if not card.is_guest:
+        return made
+    most = max(1, card.most_evaluations // recipe.count)
+    most = (most + 1) // 2 if recipe.sampler == "heun" else most
+    return as_heard(replace(made, steps=min(recipe.steps, most, card.num_levels)), card)
+
+
+def as_heard(recipe: Recipe, card: Card) -> Recipe:
+    """The recipe without what this model cannot hear: a guest was never told what its pictures show."""
+    if not card.is_guest:
+        return recipe
+    return replace(recipe, labels=DEFAULT.labels, text=DEFAULT.text, guidance_scale=DEFAULT.guidance_scale)
 
 
 def spelled(recipe: Recipe, dataset: Dataset) -> list[tuple[int, ...]]:
@@ -84,6 +99,8 @@ def labels_for(recipe: Recipe, entry: Entry, count: int) -> Tensor:
 
     Missing labels are "any"; a text takes the place of the leading ones. [count x characters, attributes].
     """
+    if entry.card.is_guest:
+        return torch.zeros(count, len(entry.network.cardinalities), dtype=torch.long)
     attributes = entry.dataset.attributes
     if len(recipe.labels) > len(attributes):
         raise ValueError(f"labels must be at most {len(attributes)} for {entry.dataset.name}, got {len(recipe.labels)}")
@@ -156,6 +173,8 @@ def evaluations_per_picture(recipe: Recipe) -> int:
 def check(recipe: Recipe, zoo: Zoo) -> Entry:
     """Open the recipe's model and check what only the model knows; raises ValueError with a sentence."""
     entry = zoo.open(recipe.dataset, recipe.model)
+    if entry.card.is_guest:
+        check_heard(recipe, entry.card)
     characters = len(labels_for(recipe, entry, 1))
     if characters > 1 and recipe.task in ("encode", "judge", "inpaint", "edit", "branch", "decide"):
         raise ValueError(f"text must be one character for the task {recipe.task}, got {characters}")
@@ -175,14 +194,22 @@ def check(recipe: Recipe, zoo: Zoo) -> Entry:
         limits.whole("picture", recipe.picture, 0, len(zoo.reference(recipe.dataset).images) - 1)
     if recipe.task in STEERED:
         check_steering(recipe, entry)
-    if family == "diffusion":
-        total = evaluations_per_picture(recipe) * recipe.count * characters
-        if total > limits.MAX_NETWORK_EVALUATIONS:
+    if entry.card.takes_steps:
+        total, most = evaluations_per_picture(recipe) * recipe.count * characters, entry.card.most_evaluations
+        if total > most:
+            whose = f" for {recipe.model}" if entry.card.is_guest else ""
             raise ValueError(
-                f"steps x pictures must be at most {limits.MAX_NETWORK_EVALUATIONS} network evaluations, "
-                f"this recipe needs {total}"
+                f"steps x pictures must be at most {most} network evaluations{whose}, this recipe needs {total}"
             )
     return entry
+
+
+def check_heard(recipe: Recipe, card: Card) -> None:
+    """Raise ValueError with a sentence for what no guest can hear, or has no noise levels for."""
+    for name in ("labels", "text"):
+        if any(getattr(recipe, name)):
+            raise ValueError(f"{name} must be left open for {card.model}: it was never told what its pictures show")
+    limits.whole("steps", recipe.steps, 1, card.num_levels)
 
 
 def check_steering(recipe: Recipe, entry: Entry) -> None:
@@ -364,9 +391,9 @@ def trajectory(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Step]:
     if is_begun_otherwise:
         seeds = other_seeds(recipe)
     generators = seeded_generators([seed for seed in seeds for _ in range(len(labels) // recipe.count)])
-    noise = draw_noise(generators, entry.dataset.shape)
+    noise = draw_noise(generators, entry.shape)
     if is_walk:  # other beginnings; the noise on the way stays that of the first seed's own picture
-        noise = for_each_character(start_noise(recipe, entry.dataset.shape), labels)
+        noise = for_each_character(start_noise(recipe, entry.shape), labels)
     scheduler = build_scheduler(recipe.sampler, entry.network.noise_schedule)
     asked = guided(entry.predict, labels, recipe.guidance_scale)
     way = (recipe.steps, generators, recipe.eta)

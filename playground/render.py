@@ -178,5 +178,8 @@ def named_rows(
         y = top + side * row
         brush.multiline_text((gap, y + (side - gap) / 2), name, "black", font, anchor="lm", spacing=6)
         for column, pixels in enumerate(to_uint8(pictures)):
-            canvas.paste(to_image(enlarged(pixels, factor)), (left + side * column, y))
+            image = to_image(enlarged(pixels, max(1, cell // pixels.shape[1])))
+            if image.width != side - gap:  # a row of pictures of another size
+                image = image.resize((side - gap, side - gap), Image.Resampling.BOX)
+            canvas.paste(image, (left + side * column, y))
     return np.asarray(canvas)

@@ -6,8 +6,8 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,12 +24,13 @@ from playground.recipe import Recipe
 log = logging.getLogger(__name__)
 
 FAMILIES = ("vae", "gan", "diffusion")  # in the order of the tabs
+GUEST = "guest"  # in a family's place: a diffusion pipeline from elsewhere, told nothing and measured by nobody
 READER_FOLDER = "features"
 
 
 @dataclass(frozen=True)
 class Card:
-    """The facts about a trained model, as `card.json` beside its weights states them."""
+    """The facts about a model: of our own as `card.json` beside its weights states them, of a guest as it was found."""
 
     dataset: str
     model: str
@@ -45,6 +46,25 @@ class Card:
     @property
     def parameters(self) -> int:
         return self.facts["parameters"]
+
+    @property
+    def is_guest(self) -> bool:
+        return self.family == GUEST
+
+    @property
+    def takes_steps(self) -> bool:
+        """Whether it walks from noise to pictures, as diffusion does."""
+        return self.family in ("diffusion", GUEST)
+
+    @property
+    def most_evaluations(self) -> int:
+        """Pictures x steps that one request may ask for: fewer of a guest whose every step is much work."""
+        return self.facts["facts"].get("most_evaluations", limits.MAX_NETWORK_EVALUATIONS)
+
+    @property
+    def num_levels(self) -> int:
+        """Noise levels that it was trained on, which is as many steps as it can take."""
+        return self.facts["facts"].get("num_levels", limits.MAX_STEPS)
 
     @property
     def settings(self) -> Mapping[str, object]:
@@ -100,6 +120,11 @@ class Entry:
     dataset: Dataset
     predict: Callable[..., Tensor]  # the network itself, or a faster form of it
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a picture that it makes: the data set's, but a guest has its own."""
+        return self.network.shape if self.card.is_guest else self.dataset.shape
+
     @cached_property
     def latent_order(self) -> list[int]:
         """Latent dimensions of a VAE, the most informative (by KL) first."""
@@ -141,10 +166,13 @@ def read_card(folder: Path) -> Card:
 
 
 def check_hashes(card: Card) -> None:
-    """Raise DamagedWeights unless the weight files are exactly those that the card lists."""
+    """Raise DamagedWeights unless the weight files are exactly those that the card lists.
+
+    A guest's folder may hold others, such as the checkpoints of its training: they are never opened.
+    """
     listed = card.facts["sha256"]
     found = {path.relative_to(card.folder).as_posix() for path in card.folder.rglob("*.safetensors") if path.is_file()}
-    if not listed or found != set(listed):
+    if not listed or (found != set(listed) and not card.is_guest) or not found >= set(listed):
         raise DamagedWeights(f"{card.model}: its weight files are not those that the card lists")
     for name, expected in listed.items():
         if sha256(card.folder / name) != expected:
@@ -171,7 +199,7 @@ def as_it_is(network: Model, _: Card) -> Callable[..., Tensor]:
 class Zoo:
     """The models under one folder. A damaged one is left out with a line in the log; the rest work.
 
-    `fit` gives what is to be asked for predictions in a network's place.
+    `fit` gives what is to be asked for predictions in a network's place. `guests` join every data set, beside its own.
     """
 
     def __init__(
@@ -179,6 +207,7 @@ class Zoo:
         root: Path = PRETRAINED_FOLDER,
         capacity: int = limits.MAX_MODELS_IN_MEMORY,
         fit: Callable[[Model, Card], Callable[..., Tensor]] = as_it_is,
+        guests: Sequence[Card] = (),
     ) -> None:
         self.root = root
         self.capacity = capacity
@@ -188,6 +217,11 @@ class Zoo:
         self._references: dict[str, Reference] = {}
         self._readers: dict[str, Reader | None] = {}
         self._cards = {(card.dataset, card.model): card for card in self._find()}
+        self._guests = {
+            (dataset.name, card.model): replace(card, dataset=dataset.name)
+            for dataset in self.datasets()
+            for card in guests
+        }
 
     def _find(self) -> list[Card]:
         cards = []
@@ -207,17 +241,23 @@ class Zoo:
         return [dataset for name, dataset in DATASETS.items() if any(key[0] == name for key in self._cards)]
 
     def cards(self, dataset: str, family: str | None = None) -> list[Card]:
-        """The models of a data set, by family in the order of the tabs, then by name."""
+        """Our own models of a data set, by family in the order of the tabs, then by name."""
         found = [card for card in self._cards.values() if card.dataset == dataset and family in (None, card.family)]
         return sorted(found, key=lambda card: (FAMILIES.index(card.family), card.model))
 
+    def guests(self, dataset: str) -> list[Card]:
+        """The pipelines from elsewhere, in the order in which they were named."""
+        return [card for key, card in self._guests.items() if key[0] == dataset]
+
     def card(self, dataset: str, model: str) -> Card:
         """Raises ValueError, naming what there is, for a model that is not here."""
+        if (dataset, model) in self._guests:
+            return self._guests[dataset, model]
         if (dataset, model) not in self._cards:
             if not any(key[0] == dataset for key in self._cards):
                 here = ", ".join(d.name for d in self.datasets())
                 raise ValueError(f"dataset must be one of {here}, got {limits.shown(dataset)}")
-            here = ", ".join(card.model for card in self.cards(dataset))
+            here = ", ".join(card.model for card in (*self.cards(dataset), *self.guests(dataset)))
             raise ValueError(f"model must be one of {here}, got {limits.shown(model)}")
         return self._cards[dataset, model]
 
@@ -227,15 +267,24 @@ class Zoo:
         with self._lock:
             entry = self._loaded.get((dataset, model))
             if entry is None:
-                check_hashes(card)
-                network = load_model(card.folder)
-                check_facts(card, network)
-                entry = Entry(network, card, DATASETS[dataset], self._fit(network, card))
+                entry = self._load(card)
                 self._loaded[dataset, model] = entry
                 while len(self._loaded) > self.capacity:
                     self._loaded.popitem(last=False)
             self._loaded.move_to_end((dataset, model))
             return entry
+
+    def _load(self, card: Card) -> Entry:
+        """The model from its folder, or from memory where a guest is in use on another data set's page."""
+        dataset = DATASETS[card.dataset]
+        if card.is_guest:
+            loaded = [entry for entry in self._loaded.values() if entry.card.is_guest]
+            for twin in (entry for entry in loaded if entry.card.folder == card.folder):
+                return replace(twin, card=card, dataset=dataset)
+        check_hashes(card)
+        network = load_model(card.folder)
+        check_facts(card, network)
+        return Entry(network, card, dataset, self._fit(network, card))
 
     def reference(self, dataset: str) -> Reference:
         """The held-out pictures of a data set."""

@@ -27,6 +27,7 @@ ROOMS = (
     "sampling",
     "training",
     "zoo",
+    "guests",
     "engine",
     "generate",
     "plane",
@@ -44,7 +45,7 @@ FORBIDDEN = {  # beyond the order
     "sampling": {"models", "datasets", "recipe", "limits"},
     **{
         room: {"training", "evaluation", "benchmark"}
-        for room in ("zoo", "engine", "generate", "plane", "render", "comparison", "edits", "ladder", "ui", "app")
+        for room in ("zoo", "guests", "engine", "generate", "plane", "render", "comparison", "edits", "ladder", "ui", "app")
     },
 }
 DEVELOPMENT_ONLY = {"accelerate", "tqdm", "scipy", "pytest", "hypothesis", "playwright"}  # not in requirements.txt

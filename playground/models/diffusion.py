@@ -42,6 +42,11 @@ class DiffusionConfig:
     attention_head_dim: int = 32
 
 
+def component_folder(folder: Path, name: str) -> Path:
+    """Where a pipeline keeps its "unet" or "scheduler": in a folder of that name, or (early ones) beside the index."""
+    return folder / name if (folder / name).is_dir() else folder
+
+
 def build_unet(config: DiffusionConfig) -> UNet2DModel:
     levels = len(config.block_out_channels)
     return UNet2DModel(
@@ -82,6 +87,12 @@ class Diffusion(nn.Module):
     def cardinalities(self) -> tuple[int, ...]:
         return tuple(table.num_embeddings - 1 for table in self.conditioner.tables)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a picture: (channels, size, size)."""
+        size = self.unet.config.sample_size
+        return (self.unet.config.in_channels, *([size] * 2 if isinstance(size, int) else size))
+
     @classmethod
     def from_config(cls, config: DiffusionConfig) -> Diffusion:
         return cls(build_unet(config), config.cardinalities, NOISE_SCHEDULE)
@@ -119,9 +130,9 @@ class Diffusion(nn.Module):
 
         Raises ValueError where the weights are not exactly the UNet's, or the noise levels are not plain betas.
         """
+        unet_folder, scheduler_folder = (component_folder(folder, name) for name in ("unet", "scheduler"))
         unet, report = UNet2DModel.from_pretrained(
-            folder,
-            subfolder="unet",
+            unet_folder,
             class_embed_type="identity",
             use_safetensors=True,
             local_files_only=True,
@@ -131,7 +142,7 @@ class Diffusion(nn.Module):
             raise ValueError("the UNet's weights are not those that its config asks for")
         if unet.config.out_channels != unet.config.in_channels:
             raise ValueError("the UNet must predict one value a pixel; learned variances are not supported")
-        stated = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+        stated = json.loads((scheduler_folder / "scheduler_config.json").read_text())
         schedule = {key: stated.get(key, default) for key, default in cls.defaults().items()}
         levels = DDPMScheduler.from_config(stated).alphas_cumprod
         if not torch.equal(DDPMScheduler(**schedule).alphas_cumprod, levels):

@@ -17,6 +17,7 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from diffusers.schedulers.scheduling_ddim import DDIMSchedulerOutput
+from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteSchedulerOutput
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
 
@@ -50,6 +51,26 @@ class DDIM(DDIMScheduler):
         return DDIMSchedulerOutput(prev_sample=x_next, pred_original_sample=x0)
 
 
+class EulerAncestral(EulerAncestralDiscreteScheduler):
+    """Euler ancestral that also follows a network which predicts the clean picture; diffusers' own refuses that one."""
+
+    def step(
+        self, model_output: Tensor, timestep: Tensor, sample: Tensor, generator: list[Generator]
+    ) -> EulerAncestralDiscreteSchedulerOutput:
+        """Towards the predicted picture and a little too far, then fresh noise to make up for it."""
+        if self.config.prediction_type != "sample":
+            return super().step(model_output, timestep, sample, generator=generator)
+        if self.step_index is None:
+            self._init_step_index(timestep)
+        sigma, sigma_next = self.sigmas[self.step_index], self.sigmas[self.step_index + 1]
+        up = sigma_next * (1 - sigma_next**2 / sigma**2).sqrt()
+        down = (sigma_next**2 - up**2).sqrt()
+        noise = randn_tensor(sample.shape, generator, sample.device, sample.dtype)
+        x_next = model_output + down / sigma * (sample - model_output) + up * noise
+        self._step_index += 1
+        return EulerAncestralDiscreteSchedulerOutput(prev_sample=x_next, pred_original_sample=model_output)
+
+
 SCHEDULERS: dict[str, tuple[type[SchedulerMixin], Mapping[str, object]]] = {
     "ddpm": (DDPMScheduler, {}),
     "ddim": (DDIM, {}),
@@ -57,7 +78,7 @@ SCHEDULERS: dict[str, tuple[type[SchedulerMixin], Mapping[str, object]]] = {
     "sde_dpmpp": (DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}),
     "unipc": (UniPCMultistepScheduler, {}),
     "euler": (EulerDiscreteScheduler, {}),
-    "euler_a": (EulerAncestralDiscreteScheduler, {}),
+    "euler_a": (EulerAncestral, {}),
     "heun": (HeunDiscreteScheduler, {}),
 }
 STOCHASTIC = frozenset({"ddpm", "sde_dpmpp", "euler_a"})
