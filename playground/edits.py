@@ -14,7 +14,7 @@ from playground import limits
 from playground.comparison import alone
 from playground.datasets import DATASETS
 from playground.generate import Frame, check, generate, spelled
-from playground.models import VAE, Diffusion
+from playground.models.diffusion import stored_cardinalities
 from playground.recipe import DEFAULT, Recipe
 from playground.render import named_rows
 from playground.zoo import Card, Reader, Zoo
@@ -67,9 +67,10 @@ class Edit:
 
 
 def is_told(card: Card, zoo: Zoo) -> bool:
-    """Whether a model draws what it is asked for."""
-    network = zoo.open(card.dataset, card.model).network
-    return bool((network if isinstance(network, Diffusion) else network.config).cardinalities)
+    """Whether a model draws what it is asked for; a diffusion model need not be opened for that."""
+    if card.family == "diffusion":
+        return bool(stored_cardinalities(card.folder))
+    return bool(zoo.open(card.dataset, card.model).network.config.cardinalities)
 
 
 def rows_of(dataset: str, zoo: Zoo) -> list[tuple[Card, Source]]:
@@ -78,7 +79,7 @@ def rows_of(dataset: str, zoo: Zoo) -> list[tuple[Card, Source]]:
     for card in zoo.cards(dataset):
         if is_told(card, zoo):
             rows.append((card, "seed"))
-            if isinstance(zoo.open(dataset, card.model).network, VAE):
+            if card.family == "vae":
                 rows.append((card, "encoded"))
     return rows
 

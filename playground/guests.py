@@ -14,9 +14,9 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
 from torch.utils.flop_counter import FlopCounterMode
 
 from playground import limits
@@ -24,6 +24,9 @@ from playground.datasets.base import sha256
 from playground.models import DamagedWeights, Diffusion, load_model
 from playground.models.diffusion import PIPELINES, component_folder
 from playground.zoo import GUEST, Card
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DModel
 
 log = logging.getLogger(__name__)
 
@@ -85,10 +88,11 @@ def invite(name: str, taken: Sequence[str] = ()) -> Card:
     except DamagedWeights as damage:
         why = damage.__cause__ if type(damage.__cause__) is ValueError else damage
         raise Unwelcome(f"its weights cannot be used: {why}") from damage
+    shape = Diffusion(unet, (), {}).shape
     facts = {
         "parameters": parameters,
         "sha256": {weights.relative_to(folder).as_posix(): sha256(weights)},
-        "facts": {"title": title_of(name), "most_evaluations": most, "num_levels": num_levels},
+        "facts": {"title": title_of(name), "shape": list(shape), "most_evaluations": most, "num_levels": num_levels},
     }
     return Card("", model_name(name, taken), GUEST, folder, facts)
 
@@ -159,7 +163,7 @@ def described(path: Path) -> dict[str, object]:
 def check_index(folder: Path) -> None:
     """A `DDPMPipeline` or `DDIMPipeline` of diffusers' own UNet and scheduler, and nothing else."""
     index = described(folder / "model_index.json")
-    kinds = [pipeline for _, pipeline, _ in PIPELINES.values()]
+    kinds = [pipeline for pipeline, _ in PIPELINES.values()]
     if index.get("_class_name") not in kinds:
         raise Unwelcome(f"it must be a {' or '.join(kinds)}, not a {limits.shown(index.get('_class_name'))}")
     if index.get("unet") != ["diffusers", "UNet2DModel"]:
@@ -170,6 +174,8 @@ def check_index(folder: Path) -> None:
 
 def laid_out(config: Mapping[str, object]) -> UNet2DModel:
     """The network of a config, without memory for its numbers."""
+    from diffusers import UNet2DModel
+
     if config.get("_class_name") != "UNet2DModel":
         raise Unwelcome(f"its unet must be a UNet2DModel, not a {limits.shown(config.get('_class_name'))}")
     if config.get("class_embed_type") is not None or config.get("num_class_embeds") is not None:
@@ -183,6 +189,8 @@ def laid_out(config: Mapping[str, object]) -> UNet2DModel:
 
 def levels_of(config: Mapping[str, object]) -> int:
     """How many noise levels a scheduler's config has, once they are found to be such as the samplers here can walk."""
+    from diffusers import DDPMScheduler
+
     prediction = config.get("prediction_type", "epsilon")
     if prediction not in PREDICTIONS:
         raise Unwelcome(f"its prediction_type must be one of {', '.join(PREDICTIONS)}, not {limits.shown(prediction)}")

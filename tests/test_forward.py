@@ -50,6 +50,12 @@ def test_signal_levels_are_the_products_of_their_authors_betas(schedule: str) ->
     assert signal_levels(schedule).numpy() == pytest.approx(expected, rel=2e-4, abs=1e-9)
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_signal_levels_are_diffusers_own_to_the_bit(schedule: str) -> None:
+    theirs = DDPMScheduler(num_train_timesteps=NUM_TIMESTEPS, **SCHEDULES[schedule])
+    assert torch.equal(signal_levels(schedule), theirs.alphas_cumprod)
+
+
 def test_the_cosine_schedules_signal_is_a_cosine() -> None:
     at = torch.arange(1, NUM_TIMESTEPS) / NUM_TIMESTEPS
     angle = [((at + 0.008) / 1.008) * math.pi / 2, torch.tensor(0.008 / 1.008 * math.pi / 2)]

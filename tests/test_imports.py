@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,7 +47,19 @@ FORBIDDEN = {  # beyond the order
     "sampling": {"models", "datasets", "recipe", "limits"},
     **{
         room: {"training", "evaluation", "benchmark"}
-        for room in ("zoo", "guests", "engine", "generate", "plane", "render", "comparison", "edits", "ladder", "ui", "app")
+        for room in (
+            "zoo",
+            "guests",
+            "engine",
+            "generate",
+            "plane",
+            "render",
+            "comparison",
+            "edits",
+            "ladder",
+            "ui",
+            "app",
+        )
     },
 }
 DEVELOPMENT_ONLY = {"accelerate", "tqdm", "scipy", "pytest", "hypothesis", "playwright"}  # not in requirements.txt
@@ -181,3 +195,15 @@ def test_nothing_is_unpickled_or_evaluated_in_the_app(path: Path) -> None:
             assert "trust_remote_code" not in options
         assert options.get("shell") != "True"
         assert options.get("share") != "True"
+
+
+def test_the_first_page_does_not_wait_for_diffusers() -> None:
+    """It is the slowest import of all, and nothing of it is seen before a diffusion tab is opened."""
+    lines = (
+        "import sys",
+        "from playground.app import build",
+        "from playground.zoo import Zoo",
+        "build(Zoo())",
+        "sys.exit('diffusers' in sys.modules)",
+    )
+    assert subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=PACKAGE.parent, check=False).returncode == 0

@@ -17,7 +17,8 @@ from playground.models import Diffusion, Model, save_model
 from playground.models.diffusion import NOISE_SCHEDULE, add_noise, velocity
 from playground.recipe import SAMPLERS
 from playground.sampling.noise import draw_noise, seeded_generators
-from playground.sampling.reverse import SCHEDULERS, STOCHASTIC, Denoiser, build_scheduler, guided, predictions, reverse
+from playground.sampling.reverse import STOCHASTIC, Denoiser, build_scheduler, guided, predictions, reverse
+from playground.sampling.schedulers import SCHEDULERS
 
 ALPHAS_CUMPROD = DDPMScheduler(**NOISE_SCHEDULE).alphas_cumprod
 MEAN, SPREAD = 0.1, 0.25  # of the Gaussian pictures whose exact predictor is known

@@ -1,17 +1,23 @@
-"""Denoising diffusion (Ho et al. 2020) around diffusers' UNet2DModel, predicting v (Salimans and Ho 2022)."""
+"""Denoising diffusion (Ho et al. 2020) around diffusers' UNet2DModel, predicting v (Salimans and Ho 2022).
+
+diffusers takes seconds to import, so it is imported where it is used: the first page need not wait for it.
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, SchedulerMixin, UNet2DModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from playground.models.conditioning import AttributeEmbedding
+
+if TYPE_CHECKING:
+    from diffusers import DDPMScheduler, UNet2DModel
 
 # Every value is written out: schedulers made `from_config` fall back to their own defaults for whatever is missing.
 NOISE_SCHEDULE = {
@@ -25,9 +31,9 @@ NOISE_SCHEDULE = {
 }
 
 # The pipelines that a folder may be saved for, by their scheduler; few steps must begin where the noise is pure.
-PIPELINES: dict[str, tuple[type[SchedulerMixin], str, dict[str, object]]] = {
-    "DDPMScheduler": (DDPMScheduler, "DDPMPipeline", {}),
-    "DDIMScheduler": (DDIMScheduler, "DDIMPipeline", {"timestep_spacing": "trailing"}),
+PIPELINES: dict[str, tuple[str, dict[str, object]]] = {
+    "DDPMScheduler": ("DDPMPipeline", {}),
+    "DDIMScheduler": ("DDIMPipeline", {"timestep_spacing": "trailing"}),
 }
 
 
@@ -47,7 +53,15 @@ def component_folder(folder: Path, name: str) -> Path:
     return folder / name if (folder / name).is_dir() else folder
 
 
+def stored_cardinalities(folder: Path) -> tuple[int, ...]:
+    """How many values each label has that the model in `folder` is told; none for anybody else's pipeline."""
+    config = folder / "conditioner" / "config.json"
+    return tuple(json.loads(config.read_text())["cardinalities"]) if config.exists() else ()
+
+
 def build_unet(config: DiffusionConfig) -> UNet2DModel:
+    from diffusers import UNet2DModel
+
     levels = len(config.block_out_channels)
     return UNet2DModel(
         sample_size=config.size,
@@ -99,6 +113,8 @@ class Diffusion(nn.Module):
 
     def scheduler(self) -> DDPMScheduler:
         """A fresh scheduler of the network's own noise levels; schedulers count their steps, so never share one."""
+        from diffusers import DDPMScheduler
+
         return DDPMScheduler(**self.noise_schedule)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
@@ -108,10 +124,13 @@ class Diffusion(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write a folder that a plain pipeline of diffusers opens; the conditioner lies beside the UNet."""
-        plain = UNet2DModel.from_config({**self.unet.config, "class_embed_type": None})
+        import diffusers
+
+        plain = diffusers.UNet2DModel.from_config({**self.unet.config, "class_embed_type": None})
         plain.load_state_dict(self.unet.state_dict())
         plain.half().save_pretrained(folder / "unet")
-        kind, pipeline, options = PIPELINES[self.scheduler_name]
+        pipeline, options = PIPELINES[self.scheduler_name]
+        kind = getattr(diffusers, self.scheduler_name)
         kind.from_config({**self.noise_schedule, **options}).save_pretrained(folder / "scheduler")
         index = {
             "_class_name": pipeline,
@@ -130,6 +149,8 @@ class Diffusion(nn.Module):
 
         Raises ValueError where the weights are not exactly the UNet's, or the noise levels are not plain betas.
         """
+        from diffusers import DDPMScheduler, UNet2DModel
+
         unet_folder, scheduler_folder = (component_folder(folder, name) for name in ("unet", "scheduler"))
         unet, report = UNet2DModel.from_pretrained(
             unet_folder,
@@ -147,14 +168,11 @@ class Diffusion(nn.Module):
         levels = DDPMScheduler.from_config(stated).alphas_cumprod
         if not torch.equal(DDPMScheduler(**schedule).alphas_cumprod, levels):
             raise ValueError("the scheduler's noise levels are not those of its betas")
-        conditioner = folder / "conditioner"
-        cardinalities = ()
-        if conditioner.is_dir():
-            cardinalities = tuple(json.loads((conditioner / "config.json").read_text())["cardinalities"])
+        cardinalities = stored_cardinalities(folder)
         name = stated.get("_class_name")
         model = cls(unet.float(), cardinalities, schedule, name if name in PIPELINES else "DDPMScheduler")
         if cardinalities:
-            model.conditioner.load_state_dict(load_file(conditioner / "model.safetensors"))
+            model.conditioner.load_state_dict(load_file(folder / "conditioner" / "model.safetensors"))
         return model
 
     @staticmethod

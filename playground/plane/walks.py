@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from diffusers import SchedulerMixin
 from torch import Generator, Tensor
 
 from playground.plane.recipe import PlaneRecipe
@@ -18,6 +18,9 @@ from playground.sampling.diagnostics import Diagnosis, diagnose, energy_distance
 from playground.sampling.mixture import Mixture
 from playground.sampling.noise import draw_noise, seeded_generators
 from playground.sampling.reverse import build_scheduler, reverse
+
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
 
 METHODS = ("metropolis", "langevin", "annealed", "diffusion", "learned")
 WITH_CHAINS = ("metropolis", "langevin")  # every step of which is a draw from the target

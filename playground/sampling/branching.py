@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import SchedulerMixin
 from torch import Generator, Tensor
 
 from playground.sampling.editing import noised
 from playground.sampling.reverse import Denoiser, Step, descend, set_steps
 
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
+
 # (scheduler, the sample in its own units, the timestep to come) -> the sample to go on with
-Touch = Callable[[SchedulerMixin, Tensor, Tensor], Tensor]
+Touch = Callable[["SchedulerMixin", Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import SchedulerMixin
 from torch import Generator, Tensor
 
 from playground.sampling.noise import draw_noise
 from playground.sampling.reverse import Denoiser, Step, descend, predictions, set_steps, step_options
+
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
 
 
 def steps_left(steps: int, strength: float) -> int:

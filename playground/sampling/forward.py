@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
-from diffusers import DDPMScheduler
 from torch import Tensor
 
 NUM_TIMESTEPS = 1000
@@ -21,9 +22,21 @@ SCHEDULES: Mapping[str, Mapping[str, object]] = {
 }
 
 
+def betas(beta_schedule: str, beta_start: float = 0.0, beta_end: float = 0.0) -> Tensor:
+    """How much noise each step adds, [NUM_TIMESTEPS]: to the bit what diffusers' schedulers make of these words."""
+    if beta_schedule == "linear":
+        return torch.linspace(beta_start, beta_end, NUM_TIMESTEPS)
+    if beta_schedule == "scaled_linear":
+        return torch.linspace(beta_start**0.5, beta_end**0.5, NUM_TIMESTEPS) ** 2
+    if beta_schedule == "sigmoid":
+        return torch.sigmoid(torch.linspace(-6, 6, NUM_TIMESTEPS)) * (beta_end - beta_start) + beta_start
+    kept = [math.cos((k / NUM_TIMESTEPS + 0.008) / 1.008 * math.pi / 2) ** 2 for k in range(NUM_TIMESTEPS + 1)]
+    return torch.tensor([min(1 - after / before, 0.999) for before, after in pairwise(kept)])
+
+
 def signal_levels(schedule: str) -> Tensor:
     """alphas_cumprod [NUM_TIMESTEPS] of a schedule: how much of the picture's power is left at each t."""
-    return DDPMScheduler(num_train_timesteps=NUM_TIMESTEPS, **SCHEDULES[schedule]).alphas_cumprod
+    return torch.cumprod(1 - betas(**SCHEDULES[schedule]), 0)
 
 
 def signal_to_noise(alphas_cumprod: Tensor) -> Tensor:

@@ -4,83 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DDPMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    HeunDiscreteScheduler,
-    SchedulerMixin,
-    UniPCMultistepScheduler,
-)
-from diffusers.schedulers.scheduling_ddim import DDIMSchedulerOutput
-from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteSchedulerOutput
-from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
+
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
 
 # x_t [batch, channels, size, size] and t (a scalar tensor) -> the network's prediction, same shape as x_t
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 
-TRAILING = {"timestep_spacing": "trailing"}  # start at the last noise level, where the noise really is pure
-
-
-class DDIM(DDIMScheduler):
-    """DDIM whose every step ends where the next one begins.
-
-    diffusers' own goes down by `num_train_timesteps // steps` levels each time, which misses the next level, and in the
-    end the clean picture, wherever `steps` does not divide the number of levels.
-    """
-
-    def step(
-        self, model_output: Tensor, timestep: Tensor, sample: Tensor, eta: float, generator: list[Generator]
-    ) -> DDIMSchedulerOutput:
-        """One step of Song et al. 2021, eq. 12, with the predicted picture clipped."""
-        later = self.timesteps[self.timesteps < timestep]
-        a = self.alphas_cumprod[timestep]
-        a_next = self.alphas_cumprod[later[0]] if len(later) else self.final_alpha_cumprod
-        x0, eps = predictions(self.config.prediction_type, sample, model_output, a)
-        if self.config.clip_sample:
-            x0 = x0.clamp(-self.config.clip_sample_range, self.config.clip_sample_range)
-        sigma = eta * ((1 - a_next) / (1 - a) * (1 - a / a_next)).sqrt()
-        x_next = a_next.sqrt() * x0 + (1 - a_next - sigma**2).sqrt() * eps
-        if eta > 0:
-            x_next = x_next + sigma * randn_tensor(sample.shape, generator, sample.device, sample.dtype)
-        return DDIMSchedulerOutput(prev_sample=x_next, pred_original_sample=x0)
-
-
-class EulerAncestral(EulerAncestralDiscreteScheduler):
-    """Euler ancestral that also follows a network which predicts the clean picture; diffusers' own refuses that one."""
-
-    def step(
-        self, model_output: Tensor, timestep: Tensor, sample: Tensor, generator: list[Generator]
-    ) -> EulerAncestralDiscreteSchedulerOutput:
-        """Towards the predicted picture and a little too far, then fresh noise to make up for it."""
-        if self.config.prediction_type != "sample":
-            return super().step(model_output, timestep, sample, generator=generator)
-        if self.step_index is None:
-            self._init_step_index(timestep)
-        sigma, sigma_next = self.sigmas[self.step_index], self.sigmas[self.step_index + 1]
-        up = sigma_next * (1 - sigma_next**2 / sigma**2).sqrt()
-        down = (sigma_next**2 - up**2).sqrt()
-        noise = randn_tensor(sample.shape, generator, sample.device, sample.dtype)
-        x_next = model_output + down / sigma * (sample - model_output) + up * noise
-        self._step_index += 1
-        return EulerAncestralDiscreteSchedulerOutput(prev_sample=x_next, pred_original_sample=model_output)
-
-
-SCHEDULERS: dict[str, tuple[type[SchedulerMixin], Mapping[str, object]]] = {
-    "ddpm": (DDPMScheduler, {}),
-    "ddim": (DDIM, {}),
-    "dpmpp": (DPMSolverMultistepScheduler, {}),
-    "sde_dpmpp": (DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}),
-    "unipc": (UniPCMultistepScheduler, {}),
-    "euler": (EulerDiscreteScheduler, {}),
-    "euler_a": (EulerAncestral, {}),
-    "heun": (HeunDiscreteScheduler, {}),
-}
 STOCHASTIC = frozenset({"ddpm", "sde_dpmpp", "euler_a"})
 
 
@@ -99,10 +33,9 @@ class Step:
 
 def build_scheduler(sampler: str, noise_schedule: Mapping[str, object]) -> SchedulerMixin:
     """A fresh scheduler for one request. `noise_schedule` must spell out every beta: nothing is left to defaults."""
-    kind, options = SCHEDULERS[sampler]
-    if issubclass(kind, (DPMSolverMultistepScheduler, UniPCMultistepScheduler)):  # their name for the same clip
-        options = {**options, "thresholding": noise_schedule["clip_sample"], "sample_max_value": 1.0}
-    return kind.from_config({**noise_schedule, **TRAILING, **options})
+    from playground.sampling import schedulers  # and diffusers with it, which the first page need not wait for
+
+    return schedulers.build_scheduler(sampler, noise_schedule)
 
 
 def guided(predict: Callable[[Tensor, Tensor, Tensor], Tensor], labels: Tensor, guidance_scale: float) -> Denoiser:
@@ -135,6 +68,13 @@ def predictions(prediction_type: str, x_t: Tensor, output: Tensor, a: Tensor) ->
 
 def step_options(scheduler: SchedulerMixin, eta: float, generators: list[Generator]) -> dict[str, object]:
     """The arguments that only some schedulers' `step` takes."""
+    from diffusers import (  # whoever made the scheduler has waited for it
+        DDIMScheduler,
+        DDPMScheduler,
+        DPMSolverMultistepScheduler,
+        EulerAncestralDiscreteScheduler,
+    )
+
     if isinstance(scheduler, DDIMScheduler):  # diffusers' own as well as ours
         return {"eta": eta, "generator": generators}
     if isinstance(scheduler, (DDPMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler)):
