@@ -20,7 +20,8 @@ from playground import limits
 from playground.datasets import Dataset
 from playground.device import share_threads
 from playground.engine import Engines
-from playground.ui import api, branch, chains, change, compare, diffusion, forward, gan, hand, ladder, vae
+from playground.guests import invited, named
+from playground.ui import api, branch, chains, change, compare, diffusion, forward, gan, guest, hand, ladder, vae
 from playground.ui.bodies import SmallBodies
 from playground.ui.door import Door
 from playground.ui.group import Group, Placed, every, place
@@ -38,7 +39,8 @@ TABS: tuple[ModuleType | Group, ...] = (vae, gan, diffusion, INSIDE, compare, ch
 def build(zoo: Zoo) -> gr.Blocks:
     """A page for every data set that has models, the first one at home; their words stand at `demo.words`."""
     datasets = zoo.datasets()
-    words = Words(COMMON, *map(attribute_table, datasets), *(entry.TEXT for entry in every(TABS)))
+    tables = [guest.TEXT, *(guest.titles(zoo.guests(dataset.name)) for dataset in datasets[:1])]
+    words = Words(COMMON, *map(attribute_table, datasets), *tables, *(entry.TEXT for entry in every(TABS)))
     gate = LiveGate()  # one for all pages: they share a machine
     demo = Door(title="Generative Playground", delete_cache=(600, 3600))
     demo.words, demo.paths = words, paths_of(datasets)
@@ -122,12 +124,14 @@ def launch(demo: gr.Blocks, **options: object) -> tuple:
     )
 
 
-def main() -> None:
-    """Open the playground over `pretrained/`."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Open the playground over `pretrained/`, with the guests that the command line and the environment name."""
+    names = named(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     share_threads()
+    guests = invited(names)
     engines = Engines()
-    zoo = Zoo(fit=engines)
+    zoo = Zoo(fit=engines, guests=guests)
     if not zoo.datasets():
         raise SystemExit("There are no models in pretrained/: train one with `python -m playground.training`.")
     demo = build(zoo)

@@ -109,6 +109,13 @@ def test_ddim_pipelines_and_early_folders_without_subfolders_are_welcome(folder:
     for path in (folder / "model_index.json", *folder.glob("*/*")):
         shutil.copy(path, flat)
     assert invite(str(flat)).facts["sha256"].keys() == {"diffusion_pytorch_model.safetensors"}
+    early = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
+    tensors = load_file(flat / "diffusion_pytorch_model.safetensors")
+    for now, then in early.items():
+        tensors = {name.replace(now, then): tensor for name, tensor in tensors.items()}
+    assert any(".query." in name for name in tensors)
+    save_file(tensors, flat / "diffusion_pytorch_model.safetensors")
+    assert invite(str(flat)).parameters == invite(str(folder)).parameters
 
 
 def test_the_checkpoints_of_a_training_that_goes_on_do_not_matter(folder: Path, tiny_zoo: Zoo) -> None:

@@ -21,7 +21,7 @@ from playground.comparison import Row, compare, compared_models, sheet, timed
 from playground.generate import Encoding, Frame, generate
 from playground.recipe import DEFAULT, SAMPLERS, Recipe, to_dict, to_query
 from playground.ui.lanes import JOB
-from playground.zoo import Zoo
+from playground.zoo import Card, Zoo
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +139,19 @@ def answered(work: Callable[[], Iterator[Answer]]) -> Iterator[Answer]:
         raise gr.Error("Something went wrong on our side. Please try again.", print_exception=False) from None
 
 
+def described(card: Card) -> Answer:
+    """A model; a guest's pictures have a shape of their own, and it may be asked for less work."""
+    facts = {
+        "model": card.model,
+        "family": card.family,
+        "parameters": card.parameters,
+        "metrics": dict(card.metrics),
+    }
+    if card.is_guest:
+        facts |= {"shape": card.numbers("shape", 3), "most_network_evaluations": card.most_evaluations}
+    return facts
+
+
 def inventory(zoo: Zoo) -> Answer:
     """What there is to ask for."""
     return {
@@ -151,15 +164,7 @@ def inventory(zoo: Zoo) -> Answer:
                     {"name": attribute.name, "values": [value["en"] for value in attribute.values]}
                     for attribute in dataset.attributes
                 ],
-                "models": [
-                    {
-                        "model": card.model,
-                        "family": card.family,
-                        "parameters": card.parameters,
-                        "metrics": dict(card.metrics),
-                    }
-                    for card in zoo.cards(dataset.name)
-                ],
+                "models": [described(card) for card in (*zoo.cards(dataset.name), *zoo.guests(dataset.name))],
             }
             for dataset in zoo.datasets()
         ],

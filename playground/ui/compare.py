@@ -14,11 +14,11 @@ from gradio.components import Component
 from playground import limits, render
 from playground.comparison import Row, compare, compared_models, sheet, usual_models
 from playground.datasets.base import UnfinishedTextError
-from playground.generate import by_word, num_characters, usual
+from playground.generate import as_heard, as_made, by_word, num_characters, usual
 from playground.models import VAE
 from playground.recipe import SAMPLERS, Recipe
 from playground.sampling.noise import seeded_noise
-from playground.ui import controls, views
+from playground.ui import controls, guest, views
 from playground.ui.lanes import LIVE, NEWEST_WINS
 from playground.ui.page import Page, Tab, granted, on_any, only, recipe_from
 from playground.ui.text import Words, attribute_key
@@ -98,6 +98,10 @@ TEXT = {
         "; two sets of real pictures lie {floor} apart",
         "; 진짜 그림끼리의 거리는 {floor}",
     ),
+    "compare_fewer": (
+        "It takes {steps} steps here instead of {asked}, as many as it may in one request.",
+        "여기서는 {asked}단계 대신 한 번에 허용되는 {steps}단계만 밟습니다.",
+    ),
     "compare_waits": ("waiting …", "기다리는 중 …"),
     "compare_step": ("step {step} of {total}", "{total}단계 가운데 {step}단계"),
     "compare_glossary": ("What the numbers say", "숫자가 말하는 것"),
@@ -137,18 +141,29 @@ GLOSSARY = ("noise", "time", "evaluations", "parameters", "frechet", "precision"
 
 def title_of(page: Page, card: Card) -> str:
     """The key of a model's name: its own where it has brothers and a tab has words for it, else its family's."""
+    if card.is_guest:
+        return guest.title_key(card)
     has_brothers = len(page.zoo.cards(card.dataset, card.family)) > 1
     own = f"model_{card.model}"
     return own if has_brothers and own in page.words.table else f"compare_{card.family}"
 
 
 def sentence(page: Page, card: Card) -> str:
-    """What a model is, in a sentence."""
+    """What one of our own models is, in a sentence."""
     network = page.zoo.open(card.dataset, card.model).network
     is_plain = isinstance(network, VAE) and not network.config.is_variational
     is_deaf = isinstance(network, VAE) and page.dataset.attributes and not network.config.cardinalities
     notes = [page.words.both("compare_ae_note" if is_plain else f"compare_{card.family}_note")]
     return " ".join(notes + ([page.words.both("compare_deaf")] if is_deaf else []))
+
+
+def introduction(page: Page, recipe: Recipe, card: Card) -> str:
+    """What a model is; of a guest, that it is one and how many of the steps it may take."""
+    if not card.is_guest:
+        return f'<p class="pg-note">{sentence(page, card)}</p>'
+    steps = as_made(recipe, card).steps
+    fewer = page.words.both("compare_fewer", steps=steps, asked=recipe.steps) if steps < recipe.steps else ""
+    return guest.note(page.words, card) + (f'<p class="pg-note">{fewer}</p>' if fewer else "")
 
 
 def short_count(number: int) -> str:
@@ -189,6 +204,8 @@ def costs(words: Words, card: Card, row: Row | None) -> list[str]:
 def quality(page: Page, card: Card) -> list[str]:
     """What the evaluation measured, where it has been run; a figure never stands without its number of pictures."""
     words, metrics = page.words, card.metrics
+    if card.is_guest:
+        return []  # its paragraph says that nobody measured it
     if not {"samples", "feature_net"} <= metrics.keys():
         return [f'<div class="pg-unmeasured">{words.both("compare_unmeasured")}</div>']
     facts = []
@@ -253,19 +270,20 @@ def family_row(page: Page, recipe: Recipe, card: Card, row: Row | None) -> str:
     """One model: what it is, its pictures (empty places before it has begun), what they cost, how good they are."""
     words = page.words
     if row is None:
-        shape = f'class="pg-picture pg-word" style="--pg-letters:{num_characters(recipe, page.dataset)}"'
+        letters = num_characters(as_heard(recipe, card), page.dataset)
+        shape = 'class="pg-picture"' if letters == 1 else f'class="pg-picture pg-word" style="--pg-letters:{letters}"'
         cells = [f"<i {shape}></i>"] * recipe.count
     else:
         own = row.recipe if row.frame.is_last else None
         cells = [
             views.picture(render.to_uint8(picture), f"{card.model}, seed {seed}", own)
-            for picture, seed in zip(by_word(row.frame, recipe).pictures, recipe.seeds, strict=True)
+            for picture, seed in zip(by_word(row.frame, row.recipe).pictures, recipe.seeds, strict=True)
         ]
     return (
         f'<section class="pg-family pg-{card.family}" data-model="{html.escape(card.model)}">'
         f"<h3>{words.both(title_of(page, card))} <code>{html.escape(card.model)}</code>"
         f"<span>{progress(words, row)}</span></h3>"
-        f'<p class="pg-note">{sentence(page, card)}</p><div class="pg-cells">{"".join(cells)}</div>'
+        f'{introduction(page, recipe, card)}<div class="pg-cells">{"".join(cells)}</div>'
         f'<dl class="pg-costs">{"".join(costs(words, card, row) + quality(page, card))}</dl>'
         f"{measured_how(words, card)}</section>"
     )
@@ -333,9 +351,14 @@ def can_show(page: Page) -> bool:
     return bool(page.zoo.cards(page.dataset.name))
 
 
+def has_steps(page: Page) -> bool:
+    """Whether anything here takes steps."""
+    return bool(page.zoo.cards(page.dataset.name, "diffusion") or page.zoo.guests(page.dataset.name))
+
+
 def model_boxes(page: Page) -> dict[str, Component]:
     """Which models take part, the usual ones ticked."""
-    cards = page.zoo.cards(page.dataset.name)[: limits.MAX_COMPARED]
+    cards = [*page.zoo.cards(page.dataset.name)[: limits.MAX_COMPARED], *page.zoo.guests(page.dataset.name)]
     usual = {card.model for card in usual_models(page.zoo, page.dataset.name)}
     boxes = gr.CheckboxGroup(
         [(page.words.label(title_of(page, card)), card.model) for card in cards],
@@ -392,7 +415,7 @@ def build(page: Page) -> Tab:
             first_count = FIRST_COUNT if page.dataset.writing is None else FIRST_WORDS
             count = controls.count_slider(page, NAME, first_count, MOST_COUNT)
             models = model_boxes(page)
-            with gr.Column(visible=bool(page.zoo.cards(page.dataset.name, "diffusion"))):
+            with gr.Column(visible=has_steps(page)):
                 steered = diffusion_controls(page)
         with gr.Column(scale=4, min_width=320, elem_classes="pg-result"):
             view = gr.HTML(elem_id=f"{NAME}-view")

@@ -7,30 +7,42 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Literal
 
 import gradio as gr
 import torch
 from gradio.components import Component
 from torch import Tensor
+from torch.nn import functional as F
 
 from playground import limits, render
 from playground.datasets.base import UnfinishedTextError
-from playground.generate import Frame, by_word, check, evaluations_per_picture, generate, num_characters, usual
+from playground.generate import (
+    Frame,
+    as_heard,
+    by_word,
+    check,
+    evaluations_per_picture,
+    generate,
+    num_characters,
+    usual,
+)
 from playground.ladder import CLOSE, distance, settled_from
 from playground.recipe import DEFAULT, FAMILY_TASKS, SAMPLERS, Recipe
 from playground.sampling.reverse import STOCHASTIC, Step
-from playground.ui import controls, views
+from playground.ui import controls, guest, views
 from playground.ui.lanes import LIVE, NEWEST_WINS
 from playground.ui.page import Page, Tab, hidden_unless, on_any, recipe_from, streamed
 from playground.ui.text import Words
 from playground.ui.wishes import Wishes
-from playground.zoo import Zoo
+from playground.zoo import Card, Zoo
 
 NAME = "diffusion"
 FIRST_COUNT = 4
 FIRST_SEED = 34
 PREVIEW_EVERY_S = 0.1
 MOST_REPLAYED = 4  # pictures whose steps the scrubber shows
+REPLAY_SIDE = 64  # pixels that they are made smaller to
 REPLAY_VALUES = 800_000  # bytes of pixels, about as many in the page: noise does not compress
 STEP_CHOICES = (5, 10, 20, 50, 250, 1000)
 WALKER = "dpmpp"  # adds no noise of its own, so the noise that is walked decides the picture
@@ -154,6 +166,17 @@ TEXT = {
 }  # fmt: skip
 
 
+def small(pictures: Tensor, mode: Literal["area", "nearest-exact"]) -> Tensor:
+    """Pictures [n, channels, h, w] at most `REPLAY_SIDE` high: the mean of each area, or single pixels of noise.
+
+    The mean of noise is less of it.
+    """
+    height, width = pictures.shape[-2:]
+    if height <= REPLAY_SIDE:
+        return pictures
+    return F.interpolate(pictures, size=(REPLAY_SIDE, round(REPLAY_SIDE * width / height)), mode=mode)
+
+
 @dataclass
 class Replay:
     """The steps that the scrubber will show: evenly chosen ones, of the first few pictures."""
@@ -172,7 +195,7 @@ class Replay:
     @classmethod
     def of(cls, first: Step) -> Replay:
         """As much as the page can hold of the run that begins with `first`."""
-        most = REPLAY_VALUES // (len(PANELS) * first.x0[0].numel())  # columns, all pictures together
+        most = REPLAY_VALUES // (len(PANELS) * small(first.x0, "area")[0].numel())  # columns, all pictures together
         chosen = render.evenly_chosen(first.total, min(limits.MAX_SCRUB_FRAMES, most))
         num_pictures = max(1, min(len(first.x0), MOST_REPLAYED, most // len(chosen)))
         return cls(
@@ -184,10 +207,11 @@ class Replay:
         if step.index in self.chosen or is_end:
             self.numbers.append(step.index + 1)
             self.times.append(step.t)
-            x0 = step.x0[: self.num_pictures]
+            x0 = small(step.x0[: self.num_pictures], "area")
+            x_t, eps = (small(noisy[: self.num_pictures], "nearest-exact") for noisy in (step.x_t, step.eps))
             self.pictures.append(x0.clamp(-1, 1))
             change = self.pictures[-1] - self.pictures[-2] if len(self.pictures) > 1 else torch.zeros_like(x0)
-            self.cells.append(torch.stack([step.x_t[: self.num_pictures], step.eps[: self.num_pictures], x0, change]))
+            self.cells.append(torch.stack([x_t, eps, x0, change]))
 
     def changes(self, picture: int) -> list[float]:
         """How far a picture's prediction moved from each kept step to the next."""
@@ -312,7 +336,7 @@ def result(page: Page, recipe: Recipe, frame: Frame, replay: Replay) -> str:
         making,
         gallery(page, recipe, frame),
         views.never_trained(words, page.dataset, recipe),
-        views.bar(words, recipe, saved, facts(words, frame)),
+        views.bar(words, recipe, saved, facts(words, frame), factor=views.saved_factor(frame.pictures)),
         views.noise_strip(words, recipe.seeds, replay.noise) if recipe.task == "sample" else "",
         note,
     )
@@ -363,7 +387,8 @@ def cost(page: Page, recipe: Recipe) -> str:
     """What the recipe asks of the network, beside the most that a visitor may ask, before it is asked."""
     each = evaluations_per_picture(recipe)
     num = num_pictures(page, recipe)
-    total, most = each * num, limits.MAX_NETWORK_EVALUATIONS
+    card = page.zoo.card(recipe.dataset, recipe.model)
+    total, most = each * num, card.most_evaluations
     share = min(100, 100 * total / most)
     over = " pg-over" if total > most else ""
     said = page.words.both("diffusion_cost", each=each, count=num, total=total, most=most)
@@ -371,6 +396,7 @@ def cost(page: Page, recipe: Recipe) -> str:
         recipe.guidance_scale not in (1, usual(page.dataset).guidance_scale)
         and not any(recipe.labels)
         and not recipe.text
+        and not card.is_guest
     )
     return f'<p class="pg-note">{said}</p><div class="pg-budget{over}"><i style="width:{share:.1f}%"></i></div>' + (
         f'<p class="pg-note">{page.words.both("guidance_idle")}</p>' if idle else ""
@@ -379,17 +405,22 @@ def cost(page: Page, recipe: Recipe) -> str:
 
 def advice(page: Page, recipe: Recipe) -> str:
     """What to do about a recipe that was refused, where it asks for too much work."""
-    if evaluations_per_picture(recipe) * num_pictures(page, recipe) <= limits.MAX_NETWORK_EVALUATIONS:
+    most = page.zoo.card(recipe.dataset, recipe.model).most_evaluations
+    if evaluations_per_picture(recipe) * num_pictures(page, recipe) <= most:
         return ""
     return views.status(page.words.both("diffusion_too_much"))
 
 
 def shows(recipe: Recipe, zoo: Zoo) -> bool:
-    return recipe.task in FAMILY_TASKS and zoo.card(recipe.dataset, recipe.model).family == "diffusion"
+    return recipe.task in FAMILY_TASKS and zoo.card(recipe.dataset, recipe.model).takes_steps
 
 
 def can_show(page: Page) -> bool:
-    return bool(page.zoo.cards(page.dataset.name, "diffusion"))
+    return bool(page.zoo.cards(page.dataset.name, "diffusion") or page.zoo.guests(page.dataset.name))
+
+
+def guest_note(page: Page, model: str) -> str:
+    return guest.note(page.words, page.zoo.card(page.dataset.name, model))
 
 
 def sampler_note(words: Words, sampler: str) -> str:
@@ -435,7 +466,14 @@ def wanted(page: Page, chosen: Mapping[str, Component], values: Mapping[Componen
     hidden = {} if values[chosen["sampler"]] == "ddim" else {"eta": DEFAULT.eta}
     if values[chosen["task"]] != "walk":
         hidden["seed_to"] = DEFAULT.seed_to
-    return recipe_from(page, chosen, values, **hidden)
+    recipe = recipe_from(page, chosen, values, **hidden)
+    return as_heard(recipe, page.zoo.card(recipe.dataset, recipe.model))
+
+
+def affordable(card: Card, steps: int, count: int) -> tuple[int, int]:
+    """Steps and pictures of a visitor who turns to this model: as chosen, or as many as it may be asked for."""
+    steps = min(steps, card.most_evaluations, card.num_levels)
+    return steps, min(count, card.most_evaluations // steps)
 
 
 def ask(
@@ -464,10 +502,13 @@ def build(page: Page) -> Tab:
     with gr.Row(elem_classes="pg-choices"):
         with gr.Column(scale=1, min_width=320):
             task = controls.task_picker(page, NAME, ("sample", "walk"))
-            model = controls.model_picker(page, NAME, "diffusion")
+            model = controls.model_picker(page, NAME, "diffusion", has_guests=True)
+            is_guest = page.zoo.card(page.dataset.name, model["model"].value).is_guest
         with gr.Column(scale=2, min_width=320):
-            text = controls.text_box(page, NAME)
-            labels = controls.label_pickers(page, NAME)
+            with gr.Column(visible=not is_guest) as asking:
+                text = controls.text_box(page, NAME)
+                labels = controls.label_pickers(page, NAME)
+            welcome = gr.HTML(guest_note(page, model["model"].value), elem_id=controls.elem(NAME, "guest"))
     with gr.Row(elem_classes="pg-tab"):
         with gr.Column(scale=2, min_width=320, elem_classes="pg-controls"):
             seed = controls.seed_row(page, NAME, "seed", FIRST_SEED)
@@ -479,7 +520,8 @@ def build(page: Page) -> Tab:
             sampler, note = sampler_picker(page)
             with gr.Column(visible=False) as stirring:
                 eta = controls.plain_slider(page, NAME, "eta", 0, 1, 0.05)
-            guidance = controls.plain_slider(page, NAME, "guidance_scale", 0, limits.MAX_GUIDANCE, 0.05)
+            with gr.Column(visible=not is_guest) as pulling:
+                guidance = controls.plain_slider(page, NAME, "guidance_scale", 0, limits.MAX_GUIDANCE, 0.05)
         with gr.Column(scale=3, min_width=320, elem_classes="pg-result"):
             with gr.Row(elem_classes="pg-go"):
                 go = gr.Button(words.label("diffusion_go"), variant="primary", elem_id=controls.elem(NAME, "go"))
@@ -521,6 +563,20 @@ def build(page: Page) -> Tab:
     def reveal(name: str) -> list[object]:
         return [sampler_note(words, name), hidden_unless("ddim", name)]
 
+    def meet(name: str) -> list[object]:
+        """A guest is introduced, and what it cannot hear is put away."""
+        is_told = gr.update(visible=not page.zoo.card(page.dataset.name, name).is_guest)
+        return [guest_note(page, name), is_told, is_told]
+
+    def afford(name: str, num_steps: float, num_pictures: float) -> list[object]:
+        """A visitor who turns to a guest asks for no more than it may do; a link is left as it is."""
+        card = page.zoo.card(page.dataset.name, name)
+        try:
+            asked = Recipe(steps=num_steps, count=num_pictures)
+        except ValueError:  # `move` says so
+            return [gr.skip(), gr.skip()]
+        return list(affordable(card, asked.steps, asked.count)) if card.is_guest else [gr.skip(), gr.skip()]
+
     def suit(name: str, sampler_name: str) -> object:
         """A visitor who begins to walk gets a sampler that shows it; a link is left as it is."""
         return WALKER if name == "walk" and sampler_name in STOCHASTIC else gr.skip()
@@ -529,6 +585,9 @@ def build(page: Page) -> Tab:
     sampler["sampler"].change(reveal, sampler["sampler"], [note, stirring], **LIVE)
     task["task"].change(lambda name: hidden_unless("walk", name), task["task"], walking, **LIVE)
     task["task"].input(suit, [task["task"], sampler["sampler"]], sampler["sampler"], **LIVE)
+    model["model"].change(meet, model["model"], [welcome, asking, pulling], **LIVE)
+    wished = [steps["steps"], count["count"]]
+    model["model"].input(afford, [model["model"], *wished], wished, **LIVE)
     moved = gr.on(on_any(chosen), move, tab.inputs, [state, budget], js=AFTER_A_PAUSE, **LIVE)
     pressed = go.click(press, tab.inputs, [state, budget], **LIVE)
     for asked in (moved, pressed):

@@ -14,6 +14,9 @@ from playground.recipe import Recipe, to_query
 from playground.ui.text import Words
 
 SAVED_FACTOR = 8  # a saved picture is this many times larger than the network's
+FILM_FACTOR = 6  # and an animation's
+MOST_SAVED_SIDE = 512  # pixels that one picture is enlarged to
+SMOOTH_FROM = 128  # pixels a side: a picture that may be shown smaller than it is
 
 
 def picture(pixels: np.ndarray, alt: str, recipe: Recipe | None = None, classes: str = "pg-picture") -> str:
@@ -25,6 +28,7 @@ def picture(pixels: np.ndarray, alt: str, recipe: Recipe | None = None, classes:
 def shape_of(pixels: np.ndarray, classes: str = "pg-picture") -> str:
     """The class and style of a picture's element: a word is as many times wider than high as it has characters."""
     height, width = pixels.shape[:2]
+    classes += " pg-smooth" if height >= SMOOTH_FROM else ""
     if height == width:
         return f'class="{classes}"'
     return f'class="{classes} pg-word" style="--pg-letters:{width / height:g}"'
@@ -65,16 +69,28 @@ def file_name(recipe: Recipe, ending: str = "png") -> str:
     return f"{recipe.dataset}-{recipe.model}-{recipe.task}-{recipe.seed}.{ending}"
 
 
-def bar(words: Words, recipe: Recipe, saved: np.ndarray | None, facts: Sequence[str] = (), extra: str = "") -> str:
+def saved_factor(pictures: Tensor) -> int:
+    """How many times larger pictures [n, channels, h, w] are saved; large ones need less of it."""
+    return max(1, min(SAVED_FACTOR, MOST_SAVED_SIDE // pictures.shape[-2]))
+
+
+def bar(
+    words: Words,
+    recipe: Recipe,
+    saved: np.ndarray | None,
+    facts: Sequence[str] = (),
+    extra: str = "",
+    factor: int = SAVED_FACTOR,
+) -> str:
     """The row above a result: copy its link, save it as PNG with the recipe inside, and the facts about it.
 
-    `saved` is the uint8 picture to save, None while there is nothing finished.
+    `saved` is the uint8 picture to save, `factor` times larger; None while there is nothing finished.
     """
     query = html.escape(to_query(recipe), quote=True)
     done = html.escape(words.both("copied"), quote=True)
     parts = [f'<button type="button" data-query="{query}" data-done="{done}">{words.both("copy_link")}</button>']
     if saved is not None:
-        png = render.to_png(render.enlarged(saved, SAVED_FACTOR), recipe)
+        png = render.to_png(render.enlarged(saved, factor), recipe)
         parts.append(save_link(words, "download_png", png, file_name(recipe)))
     parts.append(extra)
     if facts:
@@ -103,13 +119,14 @@ def noise_strip(words: Words, seeds: Sequence[int], noise: Tensor, most: int = 4
 
 def walk_view(words: Words, recipe: Recipe, pictures: Tensor, facts: Sequence[str]) -> str:
     """A walk as a film that goes there and back, and as a strip of all its pictures."""
-    film = render.animation(pictures)
+    factor, columns = saved_factor(pictures), columns_for(len(pictures), pictures, len(pictures))
+    film = render.animation(pictures, min(FILM_FACTOR, factor))
     cells = [picture(render.to_uint8(p), f"step {k + 1} of {len(pictures)}", recipe) for k, p in enumerate(pictures)]
     extra = save_link(words, "download_walk", film, file_name(recipe, "webp"), "image/webp")
     shape = shape_of(render.to_uint8(pictures[0]), "pg-picture pg-film")
     film_image = f'<img {shape} src="{render.data_uri(film, "image/webp")}" alt="walk">'
     return view(
-        bar(words, recipe, render.sheet(pictures, columns_for(len(pictures), pictures, len(pictures))), facts, extra),
+        bar(words, recipe, render.sheet(pictures, columns), facts, extra, factor),
         film_image,
         f'<div class="pg-strip">{"".join(cells)}</div>',
         f'<p class="pg-note">{words.both("walk_caption")}</p>',
