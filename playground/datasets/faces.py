@@ -351,7 +351,15 @@ FACES = Dataset(
     # of seven attributes, so training leaves out many at once, and now and then all.
     training={
         "vae": {"images": 500_000, "label_dropout": 0.3, "drop_all": 0.1, "hidden_dim": 192},
-        "gan": {"images": 600_000, "label_dropout": 0.3, "drop_all": 0.1, "patch": 3},
+        # seven times as many values a picture as a digit has: a shorter leash for the discriminator
+        "gan": {
+            "images": 600_000,
+            "label_dropout": 0.3,
+            "drop_all": 0.1,
+            "patch": 3,
+            "gamma": (4.0, 2.0),
+            "ema_half_life_images": 30_000,
+        },
         "ddpm": {"images": 300_000, "label_dropout": 0.3, "drop_all": 0.1},
     },
 )
