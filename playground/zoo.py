@@ -210,7 +210,6 @@ class Zoo:
         guests: Sequence[Card] = (),
     ) -> None:
         self.root = root
-        self.capacity = capacity
         self._fit = fit
         self._lock = threading.Lock()
         self._loaded: OrderedDict[tuple[str, str], Entry] = OrderedDict()
@@ -222,6 +221,7 @@ class Zoo:
             for dataset in self.datasets()
             for card in guests
         }
+        self.capacity = capacity + len(self._guests)  # a guest, which all data sets share, drives out none of our own
 
     def _find(self) -> list[Card]:
         cards = []

@@ -332,6 +332,13 @@ def test_a_guest_stands_on_every_page_with_one_network_for_all(hosting: Zoo) -> 
     assert hosting.open(FIRST, "guest-colours").network is hosting.open(SECOND, "guest-colours").network
 
 
+def test_guests_drive_none_of_our_own_models_out_of_memory(folder: Path, tiny_zoo: Zoo) -> None:
+    zoo = Zoo(tiny_zoo.root, capacity=1, guests=[invite(str(folder))])
+    own = zoo.open(FIRST, "vae")
+    zoo.open(FIRST, "guest-my-pipeline")
+    assert zoo.open(FIRST, "vae") is own
+
+
 def test_a_guest_walks_between_two_seeds(hosting: Zoo) -> None:
     recipe = Recipe(model="guest-colours", task="walk", count=3, seed=1, seed_to=2, steps=3, sampler="ddim")
     walked = last(recipe, hosting).pictures

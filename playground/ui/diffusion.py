@@ -198,9 +198,8 @@ class Replay:
         most = REPLAY_VALUES // (len(PANELS) * small(first.x0, "area")[0].numel())  # columns, all pictures together
         chosen = render.evenly_chosen(first.total, min(limits.MAX_SCRUB_FRAMES, most))
         num_pictures = max(1, min(len(first.x0), MOST_REPLAYED, most // len(chosen)))
-        return cls(
-            num_pictures, first.total, frozenset(chosen), first.x_t[:MOST_REPLAYED, ..., : first.x_t.shape[-2]].clone()
-        )
+        noise = small(first.x_t[:MOST_REPLAYED, ..., : first.x_t.shape[-2]], "nearest-exact")
+        return cls(num_pictures, first.total, frozenset(chosen), noise.clone())
 
     def add(self, step: Step, is_end: bool) -> None:
         """Keep the step if it is a chosen one, or the last that there will be."""
