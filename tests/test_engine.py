@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from playground.datasets import DATASETS
-from playground.engine import Cache, Engines, Kind, Subject, Tuned, choice, kinds, kinds_here
+from playground.engine import Cache, Engines, Kind, Subject, Tuned, choice, here, kinds, kinds_here
 from playground.engine.choice import BATCHES, fastest, relative_error, subject_of
 from playground.engine.kinds import REFERENCE, Predict, channels_last, in_portions, portions
 from playground.generate import last
@@ -315,8 +315,8 @@ class TestZoo:
 class TestWithoutTheExtra:
     @pytest.fixture
     def bare(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        there = kinds.find_spec
-        monkeypatch.setattr(kinds, "find_spec", lambda name: None if name == "openvino" else there(name))
+        there = here.find_spec
+        monkeypatch.setattr(here, "find_spec", lambda name: None if name == "openvino" else there(name))
 
     def test_torch_alone_races(self, bare: None, tmp_path: Path) -> None:
         assert {kind.name.split()[0] for kind in kinds_here(Cache(tmp_path))} <= {"torch", "cuda"}

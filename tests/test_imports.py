@@ -47,19 +47,8 @@ FORBIDDEN = {  # beyond the order
     "sampling": {"models", "datasets", "recipe", "limits"},
     **{
         room: {"training", "evaluation", "benchmark"}
-        for room in (
-            "zoo",
-            "guests",
-            "engine",
-            "generate",
-            "plane",
-            "render",
-            "comparison",
-            "edits",
-            "ladder",
-            "ui",
-            "app",
-        )
+        for room in ROOMS
+        if room not in {"training", "evaluation", "benchmark", "models", "sampling"}
     },
 }
 DEVELOPMENT_ONLY = {"accelerate", "tqdm", "scipy", "pytest", "hypothesis", "playwright"}  # not in requirements.txt

@@ -16,8 +16,9 @@ from torch import Tensor
 from playground.models import Diffusion, Model, save_model
 from playground.models.diffusion import NOISE_SCHEDULE, add_noise, velocity
 from playground.recipe import SAMPLERS
+from playground.sampling.forward import predictions
 from playground.sampling.noise import draw_noise, seeded_generators
-from playground.sampling.reverse import STOCHASTIC, Denoiser, build_scheduler, guided, predictions, reverse
+from playground.sampling.reverse import STOCHASTIC, Denoiser, build_scheduler, guided, reverse
 from playground.sampling.schedulers import SCHEDULERS
 
 ALPHAS_CUMPROD = DDPMScheduler(**NOISE_SCHEDULE).alphas_cumprod

@@ -2,6 +2,7 @@
 
 from playground.engine.cache import Cache
 from playground.engine.choice import Engines, Tuned, Verdict
-from playground.engine.kinds import Kind, Subject, kinds_here
+from playground.engine.here import kinds_here
+from playground.engine.kinds import Kind, Subject
 
 __all__ = ["Cache", "Engines", "Kind", "Subject", "Tuned", "Verdict", "kinds_here"]

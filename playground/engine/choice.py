@@ -22,7 +22,8 @@ from torch import Tensor
 
 from playground.device import job_threads
 from playground.engine.cache import Cache
-from playground.engine.kinds import REFERENCE, Kind, Predict, Subject, first_line, kinds_here, processor
+from playground.engine.here import kinds_here
+from playground.engine.kinds import REFERENCE, Kind, Predict, Subject, first_line, processor
 from playground.models import Diffusion, Model
 from playground.zoo import Card, Zoo
 

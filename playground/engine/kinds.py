@@ -1,4 +1,4 @@
-"""The forms that a diffusion network can be run in: torch's, OpenVINO's if it is installed, CUDA's if there is one.
+"""What a form of a diffusion network is, and those of torch and CUDA.
 
 VAE and GAN stay as they are: asked once a picture, they answer sooner than a request takes to arrive.
 """
@@ -19,8 +19,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from playground.device import IS_ZERO_GPU
-from playground.engine.cache import Cache
 from playground.models import Diffusion
 
 # x_t [batch, channels, size, size], t [batch], labels [batch, attributes] -> the prediction, same shape as x_t
@@ -151,19 +149,3 @@ class CapturedOnCuda:
     def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         known = labels[:, : self._inputs[2].shape[1]]
         return in_portions({self._batch: self._replay}, x_t, t, known)
-
-
-def kinds_here(cache: Cache) -> tuple[Kind, ...]:
-    """Every form that this machine can try, the reference first."""
-    kinds = [
-        REFERENCE,
-        Kind("torch float32 channels_last", True, lambda subject: channels_last(subject.network, torch.float32)),
-        Kind("torch bfloat16 channels_last", False, lambda subject: channels_last(subject.network, torch.bfloat16)),
-    ]
-    if find_spec("openvino") is not None:
-        from playground.engine.openvino import openvino_kinds  # an extra; a third of a second to import
-
-        kinds += openvino_kinds(cache)
-    if torch.cuda.is_available() and not IS_ZERO_GPU:
-        kinds.append(Kind("cuda bfloat16", False, CapturedOnCuda))
-    return tuple(kinds)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator, Tensor
 
+from playground.sampling.forward import predictions
 from playground.sampling.noise import draw_noise
-from playground.sampling.reverse import Denoiser, Step, descend, predictions, set_steps, step_options
+from playground.sampling.reverse import Denoiser, Step, descend, set_steps, step_options
 
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin

@@ -50,6 +50,15 @@ def diffuse(x0: Tensor, noise: Tensor, alphas_cumprod: Tensor) -> Tensor:
     return a.sqrt() * x0 + (1 - a).sqrt() * noise
 
 
+def predictions(prediction_type: str, x_t: Tensor, output: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    """The clean picture and the noise that a network's output stands for at signal level `a` = alphas_cumprod[t]."""
+    if prediction_type == "v_prediction":
+        return a.sqrt() * x_t - (1 - a).sqrt() * output, (1 - a).sqrt() * x_t + a.sqrt() * output
+    if prediction_type == "sample":
+        return output, (x_t - a.sqrt() * output) / (1 - a).sqrt()
+    return (x_t - (1 - a).sqrt() * output) / a.sqrt(), output
+
+
 def drowned_from(alphas_cumprod: Tensor, snr: float = DROWNED_SNR) -> int | None:
     """The first t at which the signal-to-noise ratio has fallen below `snr`; None where it never does."""
     below = torch.nonzero(signal_to_noise(alphas_cumprod) < snr)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator, Tensor
 
+from playground.sampling.forward import predictions
+
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
 
@@ -55,15 +57,6 @@ def guided(predict: Callable[[Tensor, Tensor, Tensor], Tensor], labels: Tensor, 
         return without + guidance_scale * (towards - without)
 
     return denoise
-
-
-def predictions(prediction_type: str, x_t: Tensor, output: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-    """The clean picture and the noise that a network's output stands for at signal level `a` = alphas_cumprod[t]."""
-    if prediction_type == "v_prediction":
-        return a.sqrt() * x_t - (1 - a).sqrt() * output, (1 - a).sqrt() * x_t + a.sqrt() * output
-    if prediction_type == "sample":
-        return output, (x_t - a.sqrt() * output) / (1 - a).sqrt()
-    return (x_t - (1 - a).sqrt() * output) / a.sqrt(), output
 
 
 def step_options(scheduler: SchedulerMixin, eta: float, generators: list[Generator]) -> dict[str, object]:

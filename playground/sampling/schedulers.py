@@ -19,7 +19,7 @@ from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncest
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
 
-from playground.sampling.reverse import predictions
+from playground.sampling.forward import predictions
 
 TRAILING = {"timestep_spacing": "trailing"}  # start at the last noise level, where the noise really is pure
 

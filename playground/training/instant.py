@@ -21,7 +21,8 @@ from playground.models.conditioning import drop_labels
 from playground.models.diffusion import Diffusion, add_noise
 from playground.models.gan import Discriminator
 from playground.recipe import Recipe
-from playground.sampling.reverse import build_scheduler, guided, predictions, reverse
+from playground.sampling.forward import predictions
+from playground.sampling.reverse import build_scheduler, guided, reverse
 from playground.training.losses import discriminator_losses, relativistic_loss
 from playground.training.objectives import SHEET_LATENT_SEED, Dropout, noise_like
 
