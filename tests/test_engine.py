@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from playground.datasets import DATASETS
-from playground.engine import Cache, Engines, Kind, Subject, Tuned, choice, here, kinds, kinds_here
+from playground.engine import Cache, Engines, Kind, Subject, Tuned, choice, here, kinds_here
 from playground.engine.choice import BATCHES, fastest, relative_error, subject_of
-from playground.engine.kinds import REFERENCE, Predict, channels_last, in_portions, portions
+from playground.engine.kinds import REFERENCE, Predict, channels_last, in_portions, portions, processor
 from playground.generate import last
 from playground.models import Diffusion
 from playground.recipe import Recipe
@@ -324,6 +324,7 @@ class TestWithoutTheExtra:
     def test_nothing_is_converted_and_everything_works(
         self, bare: None, tmp_path: Path, tiny_zoo: Zoo, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        processor()  # asks the system for its name the first time
         monkeypatch.setattr(subprocess, "run", broken)
         engines = Engines(Cache(tmp_path))
         zoo = Zoo(tiny_zoo.root, fit=engines)
