@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from playground.datasets import DATASETS, Dataset, Pictures
-from playground.evaluation import metrics, samples
+from playground.evaluation import features, metrics, samples
 from playground.evaluation.__main__ import main, write_metrics
 from playground.evaluation.features import FeatureTraining, extract, make_features
+from playground.evaluation.measure import Ruler
 from playground.evaluation.metrics import frechet_distance, gaussian_distance, nearest_distance, precision_recall
 from playground.evaluation.samples import (
     Source,
@@ -66,6 +67,33 @@ def features_folder(dataset: Dataset, pictures: dict[str, Pictures], tmp_path_fa
     training = FeatureTraining(images=8_000, max_rotation=0, max_shift=0, max_zoom=0, dropout=0)
     make_features(dataset, pictures["train"], pictures["held_out"], folder, "pytest", training)
     return folder
+
+
+def test_the_feature_network_learns_no_picture_that_is_read_afterwards(
+    dataset: Dataset, pictures: dict[str, Pictures], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    held_out = pictures["held_out"]
+    composing = replace(dataset, held_out=lambda labels: labels[:, 0] == 4)  # as if no model had been shown a 3
+    is_3 = held_out.labels[:, 0] == 4
+    mask = features.learned_from(composing, held_out, 0.5)
+    assert mask.sum() == round(0.5 * is_3.sum())
+    assert not mask[~is_3].any()
+    assert not features.learned_from(composing, held_out, 0).any()
+    shown: list[Pictures] = []
+
+    def once(config: FeatureConfig, train: Pictures, training: FeatureTraining) -> FeatureNetwork:
+        shown.append(train)
+        return FeatureNetwork(config)
+
+    monkeypatch.setattr(features, "train_features", once)
+    training = FeatureTraining(never_trained_share=0.5)
+    make_features(composing, pictures["train"], held_out, tmp_path / "features", "pytest", training)
+    learned = shown[0].images[len(pictures["train"].images) :]
+    assert np.array_equal(learned, np.concatenate([held_out.images[mask]] * features.REPEATS))
+    ruler = Ruler(composing, tmp_path / "features", pictures["train"], held_out)
+    assert len(ruler.never_trained_labels) == (is_3 & ~mask).sum()
+    assert len(ruler.held_out_labels) == (~is_3).sum()
+    assert ruler.facts["held_out_images"] == (~mask).sum()
 
 
 # distances

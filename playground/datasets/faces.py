@@ -350,7 +350,8 @@ FACES = Dataset(
     # One core trains 177, 147 and 62 pictures a second (a patch of 3 halves the work). A visitor asks for one or two
     # of seven attributes, so training leaves out many at once, and now and then all.
     training={
-        "vae": {"images": 300_000, "label_dropout": 0.3, "drop_all": 0.1, "hidden_dim": 192},
+        "features": {"images": 300_000, "never_trained_share": 0.5},
+        "vae": {"images": 300_000, "label_dropout": 0.1, "drop_all": 0.05, "hidden_dim": 192},
         # seven times as many values a picture as a digit has: a shorter leash for the discriminator
         "gan": {
             "images": 600_000,

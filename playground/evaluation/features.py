@@ -20,6 +20,7 @@ from playground.training.card import processor
 from playground.training.loop import as_pictures
 
 EXTRACTION_BATCH = 250
+REPEATS = 4  # of a held-out picture that is learned from, among many more of the training set
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,24 @@ class FeatureTraining:
     max_rotation: float = 12.0
     max_shift: float = 0.07
     max_zoom: float = 0.12
+    never_trained_share: float = 0.0  # of the held-out pictures whose combinations no model was shown
     seed: int = 0
+
+
+def learned_from(dataset: Dataset, held_out: Pictures, share: float) -> np.ndarray:
+    """Which held-out pictures the feature network learns from, a mask: a share of those of combinations never trained.
+
+    A ruler that never saw two values together reads one of them wrong, however well it was drawn. No model learns from
+    these pictures, and nothing is read from them afterwards.
+    """
+    never = np.flatnonzero(dataset.never_trained(held_out.labels))
+    mask = np.zeros(len(held_out.labels), bool)
+    mask[never[: round(share * len(never))]] = True
+    return mask
+
+
+def chosen(pictures: Pictures, mask: np.ndarray) -> Pictures:
+    return Pictures(pictures.images[mask], pictures.labels[mask])
 
 
 def moved(x0: Tensor, training: FeatureTraining, generator: Generator) -> Tensor:
@@ -69,9 +87,9 @@ def train_features(config: FeatureConfig, train: Pictures, training: FeatureTrai
     batches = epochs(len(train.images), batch_size, generator)
     bar = tqdm(range(num_steps), desc="feature network", unit="step", mininterval=5)
     for _ in bar:
-        chosen = next(batches)
-        x0 = moved(as_pictures(train.images[chosen]), training, generator).contiguous(memory_format=torch.channels_last)
-        targets = torch.from_numpy(train.labels[chosen]) - 1  # [batch, attributes], from 0
+        batch = next(batches)
+        x0 = moved(as_pictures(train.images[batch]), training, generator).contiguous(memory_format=torch.channels_last)
+        targets = torch.from_numpy(train.labels[batch]) - 1  # [batch, attributes], from 0
         with torch.autocast("cpu", torch.bfloat16):
             features = F.dropout(network(x0), training.dropout)
             all_logits = network.classify(features)
@@ -120,7 +138,11 @@ def make_features(
     begin = time.perf_counter()
     declared = dataset.training.get("features", {})
     config = FeatureConfig(dataset.size, dataset.channels, dataset.cardinalities, **only(FeatureConfig, declared))
-    network = train_features(config, train, training)
+    mask = learned_from(dataset, held_out, training.never_trained_share)
+    more, held_out = chosen(held_out, mask), chosen(held_out, ~mask)
+    images = np.concatenate([train.images, *[more.images] * REPEATS])
+    labels = np.concatenate([train.labels, *[more.labels] * REPEATS])
+    network = train_features(config, Pictures(images, labels), training)
     facts = {
         "dataset": dataset.name,
         "command": command,

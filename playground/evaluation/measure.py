@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from playground.datasets import Dataset, Pictures
-from playground.evaluation.features import accuracy, all_right, extract
+from playground.evaluation.features import accuracy, all_right, chosen, extract, learned_from
 from playground.evaluation.metrics import frechet_distance, nearest_distance, precision_recall
 from playground.evaluation.samples import (
     Precision,
@@ -64,9 +64,11 @@ class Ruler:
 
     def __init__(self, dataset: Dataset, folder: Path, train: Pictures, held_out: Pictures) -> None:
         self.dataset = dataset
+        self.network, self.facts = load_features(folder)
+        share = self.facts.get("training", {}).get("never_trained_share", 0.0)
+        held_out = chosen(held_out, ~learned_from(dataset, held_out, share))
         never = dataset.never_trained(held_out.labels)
         self.held_out_labels, self.never_trained_labels = held_out.labels[~never], held_out.labels[never]
-        self.network, self.facts = load_features(folder)
         self.real = extract(self.network, held_out.images[~never])  # [n, feature_dim]
         self.never_trained = extract(self.network, held_out.images[never]) if never.any() else self.real[:0]
         self.train = extract(self.network, train.images)
