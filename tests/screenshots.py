@@ -12,13 +12,15 @@ from playground.zoo import Zoo
 
 FOLDER = Path(__file__).parent / "screenshots"
 WIDTH, HEIGHT = 1200, 760  # CSS pixels
-VIEWS = {  # file name: tab, query, height
-    "vae-map": ("vae", "model=vae2&task=map&point=0.8,-0.9", HEIGHT),
-    "vae-encode": ("vae", "task=encode&picture=4&count=4", HEIGHT),
-    "gan": ("gan", "model=gan&seed=7&count=8", HEIGHT),
-    "diffusion": ("diffusion", "model=ddpm&labels=8&seed=5&count=4&steps=20", HEIGHT),
-    "compare": ("compare", "task=compare&seed=11&count=6&labels=4", 1240),  # all families' rows
-    "chains": ("chains", "task=chains&start=-2.6,-2.6&updates=400", 980),  # the walks, with all that is below them
+VIEWS = {  # file name: tab, path and query, height
+    "compare-faces": ("compare", "faces?task=compare&seed=11&count=6&labels=7,4,0,4,2", 1240),  # all families' rows
+    "change-faces": ("change", "faces?task=change&change=0,10&seed=2&count=4", 1240),
+    "vae-map": ("vae", "?model=vae2&task=map&point=0.8,-0.9", HEIGHT),
+    "vae-encode": ("vae", "?task=encode&picture=4&count=4", HEIGHT),
+    "gan": ("gan", "?model=gan&seed=7&count=8", HEIGHT),
+    "diffusion": ("diffusion", "?model=ddpm&labels=8&seed=5&count=4&steps=20", HEIGHT),
+    "compare": ("compare", "?task=compare&seed=11&count=6&labels=4", 1240),  # all families' rows
+    "chains": ("chains", "?task=chains&start=-2.6,-2.6&updates=400", 980),  # the walks, with all that is below them
 }
 
 
@@ -32,7 +34,7 @@ def main() -> None:
         page = browser.new_page()
         for name, (tab, query, height) in VIEWS.items():
             page.set_viewport_size({"width": WIDTH, "height": height})
-            page.goto(f"{address}?{query}")
+            page.goto(f"{address}{query}")
             expect(page.locator(f"#{tab}-view :is(img.pg-picture, [data-query])").first).to_be_visible(timeout=30_000)
             page.wait_for_timeout(4000)  # longer than any of these takes to finish
             page.screenshot(path=FOLDER / f"{name}.png")
