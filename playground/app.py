@@ -21,7 +21,21 @@ from playground.datasets import Dataset
 from playground.device import share_threads
 from playground.engine import Engines
 from playground.guests import invited, named
-from playground.ui import api, branch, chains, change, compare, diffusion, forward, gan, guest, hand, ladder, vae
+from playground.ui import (
+    api,
+    branch,
+    chains,
+    change,
+    compare,
+    diffusion,
+    forward,
+    gan,
+    guest,
+    hand,
+    instant,
+    ladder,
+    vae,
+)
 from playground.ui.bodies import SmallBodies
 from playground.ui.door import Door
 from playground.ui.group import Group, Placed, every, place
@@ -39,7 +53,7 @@ TABS: tuple[ModuleType | Group, ...] = (vae, gan, diffusion, INSIDE, compare, ch
 def build(zoo: Zoo) -> gr.Blocks:
     """A page for every data set that has models, the first one at home; their words stand at `demo.words`."""
     datasets = zoo.datasets()
-    tables = [guest.TEXT, *(guest.titles(zoo.guests(dataset.name)) for dataset in datasets[:1])]
+    tables = [guest.TEXT, instant.TEXT, *(guest.titles(zoo.guests(dataset.name)) for dataset in datasets[:1])]
     words = Words(COMMON, *map(attribute_table, datasets), *tables, *(entry.TEXT for entry in every(TABS)))
     gate = LiveGate()  # one for all pages: they share a machine
     demo = Door(title="Generative Playground", delete_cache=(600, 3600))

@@ -26,15 +26,19 @@ def elem(tab: str, field: str) -> str:
 def model_picker(
     page: Page, tab: str, family: str, first: str | None = None, has_guests: bool = False
 ) -> dict[str, Component]:
-    """Which of a family's models draws, or a guest; named by `model_<name>` where a tab has words for it."""
-    own = [card.model for card in page.zoo.cards(page.dataset.name, family)]
+    """Which of a family's models draws, or a guest; named by `model_<name>` where a tab has words for it.
+
+    Unless told otherwise it begins with one that was made for no settings of its own.
+    """
+    cards = page.zoo.cards(page.dataset.name, family)
+    own, plain = [card.model for card in cards], [card.model for card in cards if not card.settings]
     names = own + [card.model for card in page.zoo.guests(page.dataset.name) if has_guests]
     titles = [
         (page.words.label(f"model_{name}") if f"model_{name}" in page.words.table else name, name) for name in names
     ]
     picker = gr.Radio(
         titles,
-        value=first if first in names else (own or names)[-1],
+        value=first if first in names else (plain or own or names)[-1],
         label=page.words.label("model"),
         info=page.words.label("model_info"),
         elem_id=elem(tab, "model"),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
 import gradio as gr
 import torch
 from gradio.components import Component
+from gradio.events import Dependency
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,12 +33,14 @@ from playground.generate import (
 from playground.ladder import CLOSE, distance, settled_from
 from playground.recipe import DEFAULT, FAMILY_TASKS, SAMPLERS, Recipe
 from playground.sampling.reverse import STOCHASTIC, Step
-from playground.ui import controls, guest, views
+from playground.ui import controls, guest, instant, views
 from playground.ui.lanes import LIVE, NEWEST_WINS
 from playground.ui.page import Page, Tab, hidden_unless, on_any, recipe_from, streamed
 from playground.ui.text import Words
 from playground.ui.wishes import Wishes
 from playground.zoo import Card, Zoo
+
+log = logging.getLogger(__name__)
 
 NAME = "diffusion"
 FIRST_COUNT = 4
@@ -46,7 +51,8 @@ REPLAY_SIDE = 64  # pixels that they are made smaller to
 REPLAY_VALUES = 800_000  # bytes of pixels, about as many in the page: noise does not compress
 STEP_CHOICES = (5, 10, 20, 50, 250, 1000)
 WALKER = "dpmpp"  # adds no noise of its own, so the noise that is walked decides the picture
-AFTER_A_PAUSE = f"(...values) => window.playgroundAfterPause('{NAME}-view', values)"
+WAITS = "<i data-waits hidden></i>"  # beside the cost while a wish waits for a job; no job ever writes there
+IF_IT_WAITS = """(cost) => String(cost).includes("data-waits") ? [] : Promise.reject("nothing waits")"""
 PANELS = {  # fields of Step in words, and how the last of them changed
     "x_t": "x_t, the noisy picture",
     "eps": "predicted noise",
@@ -223,7 +229,7 @@ class Replay:
         return column if column < len(self.pictures) - 1 else None
 
 
-def show(page: Page, wishes: Wishes, visitor: str) -> Iterator[tuple[str, str]]:
+def show(page: Page, wishes: Wishes, visitor: str, has_previews: bool = True) -> Iterator[tuple[str, str]]:
     """Work on the visitor's newest wish while it is the newest: (status, view) about ten times a second, and at the end."""
     wish = wishes.take(visitor)
     if wish is None:
@@ -238,10 +244,27 @@ def show(page: Page, wishes: Wishes, visitor: str) -> Iterator[tuple[str, str]]:
                 return
             if is_end:
                 break
-            if time.perf_counter() - last_shown >= PREVIEW_EVERY_S:
+            if has_previews and time.perf_counter() - last_shown >= PREVIEW_EVERY_S:
                 yield progress(page.words, frame.step), preview(page, wish.recipe, frame, replay)
                 last_shown = time.perf_counter()
     yield ended(page.words, frame), result(page, wish.recipe, frame, replay)
+
+
+def at_once(page: Page, wishes: Wishes, visitor: str) -> dict[str, str]:
+    """The visitor's newest wish worked on in the live lane, as the job lane would end: what shows in "state" and "view".
+
+    Nothing where a newer wish came meanwhile; where no place came free, the wish may be wished again.
+    """
+    try:
+        news = page.gate.run(lambda: list(show(page, wishes, visitor, has_previews=False)))
+    except Exception:
+        log.exception("a live picture failed")
+        wishes.want(visitor, None)
+        return {"state": views.failure(page.words)}
+    if not isinstance(news, list):
+        wishes.want(visitor, None)
+        return {"state": views.status(page.words.both("busy"), "pg-error")}
+    return {"state": views.status(page.words.both("instant_live")), "view": news[-1][1]} if news else {}
 
 
 def progress(words: Words, step: Step) -> str:
@@ -441,8 +464,8 @@ def sampler_picker(page: Page) -> tuple[dict[str, Component], gr.HTML]:
     )
 
 
-def steps_slider(page: Page) -> dict[str, Component]:
-    """How many steps: a slider over all numbers, with buttons for the telling ones."""
+def steps_slider(page: Page) -> tuple[dict[str, Component], list[gr.Row]]:
+    """How many steps: a slider over all numbers, with rows of buttons for the telling ones, and for those of a quick model."""
     slider = gr.Slider(
         1,
         limits.MAX_STEPS,
@@ -453,11 +476,16 @@ def steps_slider(page: Page) -> dict[str, Component]:
         info=page.words.label("steps_info"),
         elem_id=controls.elem(NAME, "steps"),
     )
-    with gr.Row(elem_classes="pg-presets"):
-        for number in STEP_CHOICES:
-            button = gr.Button(str(number), size="sm", min_width=40, elem_id=controls.elem(NAME, f"steps.{number}"))
-            button.click(None, None, slider, js=f"() => {number}", queue=False, api_visibility="private")
-    return {"steps": slider}
+    rows = []
+    for numbers, kind in ((STEP_CHOICES, "steps"), (instant.STEP_CHOICES, "few")):
+        with gr.Row(elem_classes="pg-presets", visible=kind == "steps") as row:
+            for number in numbers:
+                button = gr.Button(
+                    str(number), size="sm", min_width=40, elem_id=controls.elem(NAME, f"{kind}.{number}")
+                )
+                button.click(None, None, slider, js=f"() => {number}", queue=False, api_visibility="private")
+        rows.append(row)
+    return {"steps": slider}, rows
 
 
 def wanted(page: Page, chosen: Mapping[str, Component], values: Mapping[Component, object]) -> Recipe:
@@ -477,22 +505,34 @@ def affordable(card: Card, steps: int, count: int) -> tuple[int, int]:
 
 def ask(
     page: Page, wishes: Wishes, visitor: str, choose: Callable[[], Recipe], again: bool = False
-) -> tuple[object, object]:
-    """Make the recipe chosen the visitor's newest wish, which ends the work on an older one: (status, cost)."""
+) -> tuple[object, object, Recipe | None]:
+    """Make the recipe chosen the visitor's newest wish, which ends the work on an older one.
+
+    (status, cost, recipe), the recipe only where it is a new wish.
+    """
     recipe = None
     try:
         recipe = choose()
         check(recipe, page.zoo)
     except UnfinishedTextError:
-        return gr.skip(), gr.skip()
+        return gr.skip(), gr.skip(), None
     except ValueError as why:
         wishes.want(visitor, None)
         if recipe is None:
-            return views.refusal(page.words, str(why)), gr.skip()
-        return views.refusal(page.words, str(why)) + advice(page, recipe), cost(page, recipe)
+            return views.refusal(page.words, str(why)), gr.skip(), None
+        return views.refusal(page.words, str(why)) + advice(page, recipe), cost(page, recipe), None
     if not wishes.want(visitor, recipe, again):
-        return gr.skip(), cost(page, recipe)
-    return views.status(page.words.both("diffusion_waiting"), "pg-waiting"), cost(page, recipe)
+        return gr.skip(), cost(page, recipe), None
+    return views.status(page.words.both("diffusion_waiting"), "pg-waiting"), cost(page, recipe), recipe
+
+
+def too_much_at_once(page: Page, recipe: Recipe) -> str:
+    """Why a quick model's recipe is not drawn at every touch; nothing where it is."""
+    card = page.zoo.card(recipe.dataset, recipe.model)
+    total = evaluations_per_picture(recipe) * num_pictures(page, recipe)
+    if instant.fits_the_live_lane(card, total):
+        return ""
+    return views.status(page.words.both("instant_too_much", total=total, most=limits.MAX_LIVE_EVALUATIONS))
 
 
 def build(page: Page) -> Tab:
@@ -503,17 +543,23 @@ def build(page: Page) -> Tab:
             task = controls.task_picker(page, NAME, ("sample", "walk"))
             model = controls.model_picker(page, NAME, "diffusion", has_guests=True)
             is_guest = page.zoo.card(page.dataset.name, model["model"].value).is_guest
+            has_quick = bool(instant.quick_models(page))
         with gr.Column(scale=2, min_width=320):
             with gr.Column(visible=not is_guest) as asking:
                 text = controls.text_box(page, NAME)
                 labels = controls.label_pickers(page, NAME)
             welcome = gr.HTML(guest_note(page, model["model"].value), elem_id=controls.elem(NAME, "guest"))
+            news = gr.HTML(
+                instant.introduction(page, model["model"].value),
+                visible=has_quick,
+                elem_id=controls.elem(NAME, "instant"),
+            )
     with gr.Row(elem_classes="pg-tab"):
         with gr.Column(scale=2, min_width=320, elem_classes="pg-controls"):
             seed = controls.seed_row(page, NAME, "seed", FIRST_SEED)
             with gr.Column(visible=False) as walking:
                 seed_to = controls.seed_row(page, NAME, "seed_to", FIRST_SEED + 1)
-            steps = steps_slider(page)
+            steps, (many, few) = steps_slider(page)
             count = controls.count_slider(page, NAME, FIRST_COUNT)
             budget = gr.HTML(elem_id=controls.elem(NAME, "cost"))
             sampler, note = sampler_picker(page)
@@ -530,15 +576,34 @@ def build(page: Page) -> Tab:
     chosen: Mapping[str, Component] = {
         **task, **model, **text, **labels, **seed, **seed_to, **steps, **count, **sampler, **eta, **guidance,
     }  # fmt: skip
-    wishes = Wishes()
+    wishes, places = Wishes(), {"state": state, "view": view, "budget": budget}
+
+    def answer(
+        values: dict[Component, object], visitor: str, again: bool = False, is_job: bool = False
+    ) -> dict[Component, object]:
+        """What is wished for now; a quick model draws it at once, unless it is too much or `is_job` wants it anyway."""
+        said, costs, recipe = ask(page, wishes, visitor, lambda: wanted(page, chosen, values), again)
+        changes = {"state": said, "budget": costs}
+        if recipe is not None and not again and instant.is_quick(page.zoo.card(recipe.dataset, recipe.model)):
+            over = too_much_at_once(page, recipe)
+            if not over:
+                changes |= at_once(page, wishes, visitor) or {"state": gr.skip()}
+            elif not is_job:
+                wishes.want(visitor, None)
+                changes["state"] = over
+        wish = wishes.newest(visitor)
+        if isinstance(costs, str) and wish is not None and wish.recipe is not None and not wish.is_taken:
+            changes["budget"] = costs + WAITS
+        return {places[name]: value for name, value in changes.items()}
 
     def move(values: dict[Component, object], request: gr.Request) -> dict[Component, object]:
-        said, costs = ask(page, wishes, request.session_hash, lambda: wanted(page, chosen, values))
-        return {state: said, budget: costs}
+        return answer(values, request.session_hash)
+
+    def open_up(values: dict[Component, object], request: gr.Request) -> dict[Component, object]:
+        return answer(values, request.session_hash, is_job=True)
 
     def press(values: dict[Component, object], request: gr.Request) -> dict[Component, object]:
-        said, costs = ask(page, wishes, request.session_hash, lambda: wanted(page, chosen, values), again=True)
-        return {state: said, budget: costs}
+        return answer(values, request.session_hash, again=True)
 
     def draw(request: gr.Request) -> Iterator[dict[Component, object]]:
         """The job: whatever the visitor wants by now."""
@@ -563,9 +628,11 @@ def build(page: Page) -> Tab:
         return [sampler_note(words, name), hidden_unless("ddim", name)]
 
     def meet(name: str) -> list[object]:
-        """A guest is introduced, and what it cannot hear is put away."""
-        is_told = gr.update(visible=not page.zoo.card(page.dataset.name, name).is_guest)
-        return [guest_note(page, name), is_told, is_told]
+        """A guest is introduced, and what it cannot hear is put away; a quick model has step numbers of its own."""
+        card = page.zoo.card(page.dataset.name, name)
+        is_told, is_quick = gr.update(visible=not card.is_guest), instant.is_quick(card)
+        rows = [gr.update(visible=not is_quick), gr.update(visible=is_quick)]
+        return [guest_note(page, name), is_told, is_told, instant.introduction(page, name), *rows]
 
     def afford(name: str, num_steps: float, num_pictures: float) -> list[object]:
         """A visitor who turns to a guest asks for no more than it may do; a link is left as it is."""
@@ -580,17 +647,26 @@ def build(page: Page) -> Tab:
         """A visitor who begins to walk gets a sampler that shows it; a link is left as it is."""
         return WALKER if name == "walk" and sampler_name in STOCHASTIC else gr.skip()
 
-    tab = Tab(NAME, chosen, draw, [state, view, budget], shows, NEWEST_WINS, move)
+    def then_work(asked: Dependency) -> None:
+        """Queue a job for what was asked, unless it was answered at once."""
+        job = asked.then(None, budget, None, js=IF_IT_WAITS, **LIVE).success(draw, None, tab.outputs, **NEWEST_WINS)
+        job.failure(lambda: views.status(words.both("busy"), "pg-error"), None, state, **LIVE)
+
+    tab = Tab(NAME, chosen, draw, list(places.values()), shows, NEWEST_WINS, open_up)
     sampler["sampler"].change(reveal, sampler["sampler"], [note, stirring], **LIVE)
     task["task"].change(lambda name: hidden_unless("walk", name), task["task"], walking, **LIVE)
     task["task"].input(suit, [task["task"], sampler["sampler"]], sampler["sampler"], **LIVE)
-    model["model"].change(meet, model["model"], [welcome, asking, pulling], **LIVE)
+    model["model"].change(meet, model["model"], [welcome, asking, pulling, news, many, few], **LIVE)
+    taken = instant.follow(page, model, {**steps, **sampler, **eta, **guidance})
     wished = [steps["steps"], count["count"]]
-    model["model"].input(afford, [model["model"], *wished], wished, **LIVE)
-    moved = gr.on(on_any(chosen), move, tab.inputs, [state, budget], js=AFTER_A_PAUSE, **LIVE)
-    pressed = go.click(press, tab.inputs, [state, budget], **LIVE)
-    for asked in (moved, pressed):
-        job = asked.then(draw, None, tab.outputs, **NEWEST_WINS)
-        job.failure(lambda: views.status(words.both("busy"), "pg-error"), None, state, **LIVE)
+    taken.then(afford, [model["model"], *wished], wished, **LIVE)
+    if has_quick:
+        for turning in (model["model"].change, taken.then):
+            turning(None, [model["model"], steps["steps"]], steps["steps"], js=instant.reach(page), **LIVE)
+    others = {name: component for name, component in chosen.items() if name != "model"}  # a new model first sets those
+    wait = instant.script(page, NAME, chosen)
+    for listen in (partial(gr.on, on_any(others)), taken.then):
+        then_work(listen(move, tab.inputs, tab.outputs, js=wait, **LIVE))
+    then_work(go.click(press, tab.inputs, tab.outputs, **LIVE))
     halt.click(stop, None, state, **LIVE)
     return tab

@@ -8,11 +8,16 @@ async () => {
     observer.observe(document.body, { childList: true, subtree: true });
   });
 
-  // changes that follow each other closely (a slider being dragged, a link being restored) become one: the last
+  // changes that follow each other closely (a slider being dragged, a link being restored) become one: the last; they
+  // wait for a pause, but no longer than patience_ms
   const paused = {};
-  window.playgroundAfterPause = (id, values, pause_ms = 80) => new Promise((resolve, reject) => {
+  window.playgroundAfterPause = (id, values, pause_ms = 80, patience_ms = Infinity) => new Promise((resolve, reject) => {
+    const now = performance.now();
+    const first = paused[id] ? paused[id].first : now;
     if (paused[id]) { clearTimeout(paused[id].timer); paused[id].reject("a newer change follows"); }
-    paused[id] = { reject, timer: setTimeout(() => { delete paused[id]; resolve(shown(id).then(() => values)); }, pause_ms) };
+    const answer = () => { delete paused[id]; resolve(shown(id).then(() => values)); };
+    const wait_ms = Math.max(0, Math.min(pause_ms, first + patience_ms - now));
+    paused[id] = { reject, first, timer: setTimeout(answer, wait_ms) };
   });
 
   const root = document.documentElement;
