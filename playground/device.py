@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
 
 try:  # on ZeroGPU it must come before anything that touches CUDA
     from spaces import GPU as zero_gpu  # noqa: N811
@@ -21,16 +25,45 @@ JOB_DEVICE = torch.device("cuda" if IS_ZERO_GPU or torch.cuda.is_available() els
 LIVE_DEVICE = torch.device("cpu" if IS_ZERO_GPU else JOB_DEVICE)
 
 
+CGROUP = Path("/sys/fs/cgroup")
+POLITENESS = 5  # of a job's threads, in steps of `nice`
+
+
+def cores(cgroup: Path = CGROUP) -> int:
+    """How many cores this process may keep busy: those it may run on, or as many as its container is given time of."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+        return max(1, min(allowed, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no such file, or "max" in it: no limit
+        return allowed
+
+
 def share_threads() -> int:
     """Give each of the two lanes half of the cores; two lanes that each want all of them wait for one another."""
-    threads = max(1, (os.cpu_count() or 2) // 2)
+    threads = max(1, cores() // 2)
     torch.set_num_threads(threads)
     return threads
 
 
 def job_threads() -> int:
     """Threads of an engine whose threads wait without holding a core: all of them, the live lane gets in between."""
-    return os.cpu_count() or 1
+    return cores()
+
+
+def step_back() -> None:
+    """Let every thread that is not a job's go first; where the system knows no such thing for threads, nothing."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + POLITENESS)
+
+
+def job_helpers() -> Executor:
+    """Threads that calculate the parts of a job at once, each with a lane's share of the cores.
+
+    They spin for nobody and step back for live answers, so a job may have all cores while nobody touches anything.
+    """
+    return ThreadPoolExecutor(4, "job", step_back)  # two for each of two jobs that meet
 
 
 def job_seconds(recipe: object, *_: object) -> int:

@@ -22,11 +22,11 @@ from playground.benchmark import page, report, sampling
 from playground.benchmark.timing import interleaved, medians, percentile
 from playground.datasets import DATASETS
 from playground.engine import Cache, Engines, Kind
-from playground.engine.kinds import REFERENCE, channels_last
+from playground.engine.kinds import REFERENCE, traced
 from playground.zoo import Zoo
 
 DATASET = next(iter(DATASETS))
-LAID_OUT = Kind("torch float32 channels_last", True, lambda subject: channels_last(subject.network, torch.float32))
+TRACED = Kind("torch float32 traced", True, lambda subject: traced(subject, torch.float32))
 
 
 def test_works_take_turns_after_one_to_warm_up() -> None:
@@ -44,7 +44,7 @@ def test_percentile_is_numpys(values: list[float], share: float) -> None:
 
 @pytest.fixture(scope="module")
 def bench(tiny_zoo: Zoo, tmp_path_factory: pytest.TempPathFactory) -> sampling.Bench:
-    engines = Engines(Cache(tmp_path_factory.mktemp("cache")), [REFERENCE, LAID_OUT])
+    engines = Engines(Cache(tmp_path_factory.mktemp("cache")), [REFERENCE, TRACED])
     zoo = Zoo(tiny_zoo.root, fit=engines)
     return sampling.Bench.of(zoo, engines, zoo.card(DATASET, "ddpm"), steps=4, repeats=1)
 
@@ -84,7 +84,7 @@ def test_pictures_a_second_stand_in_the_section() -> None:
 
 def test_every_engine_is_measured_and_the_reference_differs_from_nothing(bench: sampling.Bench) -> None:
     rows = sampling.every_engine(bench)
-    assert [row["engine"] for row in rows] == [REFERENCE.name, LAID_OUT.name]
+    assert [row["engine"] for row in rows] == [REFERENCE.name, TRACED.name]
     assert [row["engine"] for row in rows if row["is_chosen"]] == [bench.chosen]
     assert rows[0]["difference"] == {"largest": 0.0, "median": 0.0}
     assert rows[1]["difference"]["largest"] < 127.5 * 1e-3

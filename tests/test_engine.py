@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from playground import device
 from playground.datasets import DATASETS
 from playground.engine import Cache, Engines, Kind, Subject, Tuned, choice, here, kinds_here
 from playground.engine.choice import BATCHES, fastest, relative_error, subject_of
-from playground.engine.kinds import REFERENCE, Predict, channels_last, in_portions, portions, processor
+from playground.engine.kinds import REFERENCE, Predict, in_halves, in_portions, portions, processor, traced
 from playground.generate import last
 from playground.models import Diffusion
 from playground.recipe import Recipe
@@ -27,7 +31,7 @@ from playground.zoo import Zoo
 
 DATASET = next(iter(DATASETS))
 RECIPE = Recipe(dataset=DATASET, model="ddpm", steps=3, count=2, labels=(4,), guidance_scale=2.0)
-LAID_OUT = Kind("laid out", True, lambda subject: channels_last(subject.network, torch.float32))
+TRACED = Kind("traced", True, lambda subject: traced(subject, torch.float32))
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +126,60 @@ class TestEveryKind:
         for _, predict in built:
             assert not torch.equal(predict(x_t, t, labels), predict(x_t, t + 300, labels))
             assert not torch.equal(predict(x_t, t, labels), predict(x_t, t, 0 * labels))
+
+
+class TestHalves:
+    @pytest.fixture
+    def helpers(self) -> Iterator[Executor]:
+        with device.job_helpers() as executor:
+            yield executor
+
+    @pytest.mark.parametrize("batch", [2, 3, 8, 17])
+    def test_are_calculated_at_once_in_two_threads(self, helpers: Executor, batch: int) -> None:
+        both_there = threading.Barrier(2, timeout=20)  # would break if one half waited for the other
+        sizes: list[int] = []
+
+        def predict(x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+            both_there.wait()
+            sizes.append(len(x_t))
+            return x_t + t[:, None] + labels
+
+        inputs = (torch.rand(batch, 1), torch.arange(batch), torch.randint(0, 9, (batch, 1)))
+        assert torch.equal(in_halves(predict, helpers)(*inputs), inputs[0] + inputs[1][:, None] + inputs[2])
+        assert sorted(sizes) == [batch // 2, (batch + 1) // 2]
+
+    def test_one_picture_stays_where_it_is_asked_for(self, helpers: Executor) -> None:
+        def predict(x_t: Tensor, t: Tensor, labels: Tensor) -> str:
+            return threading.current_thread().name
+
+        one = (torch.rand(1, 1), torch.arange(1), torch.zeros(1, 1))
+        assert in_halves(predict, helpers)(*one) == threading.current_thread().name
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_have_the_same_bits_whatever_runs_beside_them(
+        self, helpers: Executor, tiny: Subject, dtype: torch.dtype
+    ) -> None:
+        predict, inputs = in_halves(traced(tiny, dtype), helpers), tiny.examples(9)
+        alone = predict(*inputs)
+        with ThreadPoolExecutor(3) as others:
+            together = list(others.map(lambda _: predict(*inputs), range(12)))
+        assert all(torch.equal(found, alone) for found in together)
+
+    def test_an_error_in_a_half_is_the_callers(self, helpers: Executor, tiny: Subject) -> None:
+        with pytest.raises(RuntimeError, match="no such instruction"):
+            in_halves(lambda *_: broken(tiny), helpers)(torch.rand(4, 1), torch.arange(4), torch.zeros(4, 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_trace_calculates_what_its_network_does_in_batches_it_never_saw(tiny: Subject, dtype: torch.dtype) -> None:
+    laid_out = copy.deepcopy(tiny.network).to(dtype=dtype, memory_format=torch.channels_last)
+    recorded = traced(tiny, dtype)
+    for batch in (1, 2, 5, 16):
+        x_t, t, labels = tiny.examples(batch)
+        with torch.inference_mode():
+            expected = laid_out(x_t.to(dtype=dtype, memory_format=torch.channels_last), t, labels).float()
+        for _ in range(3):  # the third time it is no longer profiled
+            torch.testing.assert_close(recorded(x_t, t, labels), expected, atol=1e-5, rtol=0)
 
 
 @given(st.integers(1, 70), st.sets(st.integers(1, 40), min_size=1, max_size=4))
@@ -226,7 +284,7 @@ class TestChoice:
         form = choice.Form(REFERENCE, counted, 0.0)
         found = choice.race({REFERENCE.name: form, "other": form}, tiny, 0.0)
         assert set(found[REFERENCE.name]) == set(BATCHES)
-        assert asked[:2] == [1, 1]
+        assert asked[:2] == [BATCHES[0]] * 2
         assert len(asked) <= 2 * len(BATCHES)
 
     @pytest.mark.parametrize(
@@ -256,7 +314,7 @@ class TestZoo:
         monkeypatch.setattr(choice, "fastest", lambda found, times: found[-1].name)
 
     def engines(self, folder: Path) -> Engines:
-        return Engines(Cache(folder), [REFERENCE, LAID_OUT])
+        return Engines(Cache(folder), [REFERENCE, TRACED])
 
     def test_other_families_are_asked_as_they_are(self, tmp_path: Path, tiny_zoo: Zoo) -> None:
         zoo = Zoo(tiny_zoo.root, fit=self.engines(tmp_path))
@@ -284,7 +342,7 @@ class TestZoo:
             zoo = Zoo(tiny_zoo.root, fit=engines)
             engines.prepare_behind(zoo).join(60)
             pictures.append(last(RECIPE, zoo).pictures)
-            assert zoo.open(DATASET, "ddpm").predict.name == LAID_OUT.name
+            assert zoo.open(DATASET, "ddpm").predict.name == TRACED.name
         assert torch.equal(*pictures)
         torch.testing.assert_close(pictures[0], last(RECIPE, tiny_zoo).pictures, atol=1e-5, rtol=0)
 
@@ -298,7 +356,7 @@ class TestZoo:
         before = last(RECIPE, zoo).pictures
         zoo.open(DATASET, "vae")
         assert zoo.open(DATASET, "ddpm").predict is not first
-        assert zoo.open(DATASET, "ddpm").predict.name == LAID_OUT.name
+        assert zoo.open(DATASET, "ddpm").predict.name == TRACED.name
         assert torch.equal(last(RECIPE, zoo).pictures, before)
 
     def test_whatever_goes_wrong_behind_the_page_is_one_line(
@@ -380,10 +438,10 @@ class TestOpenVINO:
     def test_a_damaged_conversion_is_left_out_and_made_again_next_time(
         self, engines: Engines, tiny: Subject, caplog: pytest.LogCaptureFixture
     ) -> None:
-        from playground.engine.openvino import SMALL, OpenVINO, convert, is_converted, key_of
+        from playground.engine.openvino import SIZES, OpenVINO, convert, is_converted, key_of
 
         convert(tiny, engines.cache)
-        path = engines.cache.conversion(key_of(tiny, SMALL))
+        path = engines.cache.conversion(key_of(tiny, SIZES[0]))
         path.write_text(path.read_text()[: path.stat().st_size // 2])
         with torch.inference_mode():
             forms = engines.build(tiny, engines.kinds())
@@ -393,23 +451,34 @@ class TestOpenVINO:
         convert(tiny, engines.cache)
         assert OpenVINO(tiny, "float32", engines.cache)(*tiny.examples(1)).shape == tiny.examples(1)[0].shape
 
-    def test_the_larger_size_gives_the_same_bits_and_its_absence_nothing_else(
+    def test_larger_sizes_give_the_same_bits_and_their_absence_nothing_else(
         self, engines: Engines, tiny: Subject, caplog: pytest.LogCaptureFixture
     ) -> None:
-        from playground.engine.openvino import LARGE, OpenVINO, convert, key_of
+        from playground.engine.openvino import SIZES, OpenVINO, convert, key_of
 
         convert(tiny, engines.cache)
         inputs = tiny.examples(13)
         engine = OpenVINO(tiny, "float32", engines.cache)
-        engine.widen()
-        assert sorted(engine._sizes) == [1, LARGE]
+        assert tuple(engine._sizes) == SIZES
         wide = engine(*inputs)
-        shutil.rmtree(engines.cache.conversion(key_of(tiny, LARGE)).parent)
+        for size in SIZES[1:]:
+            shutil.rmtree(engines.cache.conversion(key_of(tiny, size)).parent)
         narrow = OpenVINO(tiny, "float32", engines.cache)
-        narrow.widen()
-        assert sorted(narrow._sizes) == [1]
-        assert len(lines(caplog)) == 1
+        assert tuple(narrow._sizes) == SIZES[:1]
+        assert len(lines(caplog)) == len(SIZES) - 1
         assert torch.equal(narrow(*inputs), wide)
+
+    def test_torch_serves_in_a_faster_form_until_everything_is_converted(
+        self, engines: Engines, tiny_zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        zoo = Zoo(tiny_zoo.root, fit=engines)
+        monkeypatch.setattr(choice, "fastest", lambda found, times: found[-1].name)
+        offered: list[str] = []
+        monkeypatch.setattr(Tuned, "offer", lambda self, name, engine: offered.append(name))
+        engines.prepare(zoo)
+        first, second = offered
+        assert first == "torch bfloat16 traced"
+        assert second.startswith("openvino")
 
 
 class TestCache:

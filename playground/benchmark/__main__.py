@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 from pathlib import Path
 
 from playground.benchmark import report
 from playground.benchmark.page import ROOT, measure_page
 from playground.benchmark.sampling import measure_sampling
 from playground.datasets.base import PRETRAINED_FOLDER
+from playground.device import cores
 from playground.engine import Cache, Engines
 from playground.engine.kinds import processor, versions
 from playground.zoo import Card, Zoo
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     engines = Engines(cache)
     zoo = Zoo(options.root, fit=engines)
     cards = diffusion_cards(zoo, options.dataset)
-    made = {"processor": processor(), "cores": os.cpu_count(), "repeats": options.repeats}
+    made = {"processor": processor(), "cores": cores(), "repeats": options.repeats}
     made["versions"] = ", ".join(f"{name} {version}" for name, version in versions().items())
     figures: dict[str, object] = {"made": made}
     if parts & {"start", "browser"}:  # first, while this process holds nothing

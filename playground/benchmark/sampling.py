@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +13,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from playground.benchmark.timing import interleaved, medians
-from playground.device import share_threads
+from playground.device import cores, share_threads
 from playground.engine import Engines, Subject
 from playground.engine.choice import Form, subject_of
 from playground.engine.kinds import REFERENCE
@@ -69,13 +67,6 @@ class Bench:
         )
 
 
-def settle() -> None:
-    """Wait for whatever an engine still makes ready behind its first batches."""
-    for thread in threading.enumerate():
-        if thread.name == "engine":
-            thread.join()
-
-
 def with_threads(number: int, work: Callable[[], object]) -> Callable[[], object]:
     """The work with another number of torch's threads."""
 
@@ -123,11 +114,8 @@ def against_pipelines(bench: Bench) -> list[Figures]:
                 sampler=sampler, eta=0.0, guidance_scale=1.0, steps=bench.steps, count=batch, labels=(), text=""
             )
             last(recipe, bench.zoo)
-            settle()
             works = {
-                "pipeline": with_threads(
-                    os.cpu_count() or 1, lambda p=pipeline, r=recipe: pictures_of(p, r.seeds, r.steps)
-                ),
+                "pipeline": with_threads(cores(), lambda p=pipeline, r=recipe: pictures_of(p, r.seeds, r.steps)),
                 "ours": lambda r=recipe: last(r, bench.zoo),
                 "reference": lambda r=recipe: last(r, plain),
             }
@@ -172,7 +160,6 @@ def every_engine(bench: Bench) -> list[Figures]:
     """One pass of the network on every engine, and how far its finished pictures are from the reference's."""
     for form in bench.forms.values():
         form.predict(*bench.subject.examples(max(BATCHES)))
-    settle()
     seconds = {}
     for batch in BATCHES:
         inputs = bench.subject.examples(batch)
@@ -212,7 +199,7 @@ def share_of_peak(bench: Bench, engines: list[Figures]) -> list[Figures]:
         bench.subject.network(x_t, t, labels)
     operations = counter.get_total_flops()
     measured = {
-        name: with_threads(os.cpu_count() or 1, lambda d=dtype: peak_flops(d, bench.repeats))()
+        name: with_threads(cores(), lambda d=dtype: peak_flops(d, bench.repeats))()
         for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
     }
     rows = []

@@ -30,7 +30,7 @@ from playground.zoo import Card, Zoo
 log = logging.getLogger(__name__)
 
 PROJECT = Path(__file__).resolve().parents[2]
-BATCHES = (1, 4)  # raced: a picture alone, and a few (or half as many with guidance)
+BATCHES = (2, 16)  # raced: a picture with guidance, and a page full
 BUDGET_S = 0.45  # for a race of all
 EXACT_GAIN, ROUGH_GAIN = 1.15, 1.3  # how much faster a form must be than the next more exact one to be taken
 CHECKED_BATCH = 3
@@ -78,14 +78,14 @@ def checked(kind: Kind, engine: Predict, subject: Subject, expected: Tensor) -> 
 def race(forms: Mapping[str, Form], subject: Subject, budget_s: float) -> dict[str, dict[int, float]]:
     """Best seconds of each form by batch, taken in turns so that a busy moment meets all; stops when the time is up.
 
-    Forms that are slower than the first one alone are not asked for a batch.
+    Forms that are slower than the first one at the small batch are not asked for the large one.
     """
     best: dict[str, dict[int, float]] = {name: {} for name in forms}
-    first = next(iter(forms))
+    first, small = next(iter(forms)), BATCHES[0]
     begin = time.perf_counter()
     for batch, share in zip(BATCHES, (0.5, 1.0), strict=True):
         inputs = subject.examples(batch)
-        running = [name for name in forms if batch == 1 or best[name][1] <= 1.2 * best[first][1]]
+        running = [name for name in forms if batch == small or best[name][small] <= 1.2 * best[first][small]]
         for turn in range(3):
             for name in running:
                 started = time.perf_counter()
@@ -219,9 +219,14 @@ class Engines:
         return Verdict(**self.cache.verdict(self.key(subject)))
 
     def prepare(self, zoo: Zoo) -> None:
-        """Make the fastest form of every diffusion network ready, converting first what was never converted."""
+        """Make the fastest form of every diffusion network ready: of those here now, then, after converting, of all."""
         cards = [card for dataset in zoo.datasets() for card in zoo.cards(dataset.name, "diffusion")]
-        self.convert_missing(zoo, cards)
+        self.offer_best(zoo, cards)
+        if self.convert_missing(zoo, cards):
+            self.offer_best(zoo, cards)
+
+    def offer_best(self, zoo: Zoo, cards: Sequence[Card]) -> None:
+        """Let every network that has made no picture yet run in the fastest form that can be built now."""
         for card in cards:
             entry = zoo.open(card.dataset, card.model)
             if isinstance(entry.predict, Tuned) and not entry.predict.is_settled:
@@ -242,17 +247,22 @@ class Engines:
         thread.start()
         return thread
 
-    def convert_missing(self, zoo: Zoo, cards: Sequence[Card]) -> None:
-        """Convert in a process of its own: it takes seconds of Python and much memory that would never come back."""
+    def convert_missing(self, zoo: Zoo, cards: Sequence[Card]) -> bool:
+        """Convert in a process of its own: it takes seconds of Python and much memory that would never come back.
+
+        True where something was converted.
+        """
         subjects = [subject_of(zoo.open(card.dataset, card.model).network, card) for card in cards]
         if all(kind.is_converted(subject) for kind in self.kinds() for subject in subjects):
-            return
+            return False
         folders = ["--root", zoo.root.resolve(), "--cache", self.cache.folder.resolve()]
         command = [sys.executable, "-m", "playground.engine", "--convert-only", *folders]
         try:
             subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, timeout=CONVERSION_PATIENCE_S)
         except (OSError, subprocess.SubprocessError) as error:
             log.warning("conversion failed, torch serves: %s", first_line(error))
+            return False
+        return True
 
 
 def subject_of(network: Diffusion, card: Card) -> Subject:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 import platform
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from playground.device import cores
 from playground.models import Diffusion
 
 # x_t [batch, channels, size, size], t [batch], labels [batch, attributes] -> the prediction, same shape as x_t
@@ -38,7 +40,7 @@ def processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         name = next((ln.split(":", 1)[1].strip() for ln in cpuinfo.open() if ln.startswith("model name")), name)
-    return f"{name} x {os.cpu_count()}"
+    return f"{name} x {cores()}"
 
 
 @dataclass(frozen=True)
@@ -92,14 +94,41 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def channels_last(network: Diffusion, dtype: torch.dtype) -> Predict:
-    """A copy of the network with its numbers in `dtype`, channels beside one another in memory."""
-    laid_out = copy.deepcopy(network).to(dtype=dtype, memory_format=torch.channels_last)
+def traced(subject: Subject, dtype: torch.dtype) -> Predict:
+    """A copy of the network in `dtype`, channels beside one another in memory, recorded once and replayed.
 
+    No Python runs between its operations: a small batch is sooner done, and threads replay it truly at once.
+    """
+    network = copy.deepcopy(subject.network).to(dtype=dtype, memory_format=torch.channels_last).requires_grad_(False)
+    x_t, t, labels = subject.examples(3)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's, about checks of shapes: those of one network never change
+        example = (x_t.to(dtype=dtype, memory_format=torch.channels_last), t.float(), labels)
+        recorded = torch.jit.freeze(torch.jit.trace(network.eval(), example, check_trace=False))
+
+    @torch.inference_mode()  # here, because a helper's thread knows nothing of its caller's mode
     def predict(x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        return laid_out(x_t.to(dtype=dtype, memory_format=torch.channels_last), t, labels).float().contiguous()
+        laid_out = x_t.to(dtype=dtype, memory_format=torch.channels_last)
+        return recorded(laid_out, t.float(), labels[:, : subject.num_labels]).float().contiguous()
 
     return predict
+
+
+def in_halves(predict: Predict, helpers: Executor) -> Predict:
+    """A batch as two halves at once, each in a helper's thread.
+
+    Always cut in the same place, whatever else is running, so that a picture's bits do not depend on that.
+    """
+
+    def both(*inputs: Tensor) -> Tensor:
+        middle = (len(inputs[0]) + 1) // 2
+        if middle == len(inputs[0]):
+            return predict(*inputs)
+        halves = (slice(middle), slice(middle, None))
+        running = [helpers.submit(predict, *(value[half] for value in inputs)) for half in halves]
+        return torch.cat([half.result() for half in running])
+
+    return both
 
 
 def portions(batch: int, sizes: Sequence[int]) -> list[tuple[int, int]]:

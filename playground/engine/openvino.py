@@ -1,4 +1,4 @@
-"""OpenVINO: a network converted once for each of two batch sizes, compiled at every start."""
+"""OpenVINO: a network converted once for each of three batch sizes, compiled at every start."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from playground.engine.kinds import Kind, Predict, Subject, first_line, in_porti
 
 log = logging.getLogger(__name__)
 
-SMALL, LARGE = 1, 8  # above 8 a picture gets no cheaper, and a preview would only come later
+SIZES = (1, 2, 8)  # a picture, one with guidance, many; above 8 a picture gets no cheaper
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -29,15 +29,15 @@ def key_of(subject: Subject, batch: int) -> str:
 
 
 def is_converted(subject: Subject, cache: Cache) -> bool:
-    return all(cache.conversion(key_of(subject, batch)).exists() for batch in (SMALL, LARGE))
+    return all(cache.conversion(key_of(subject, batch)).exists() for batch in SIZES)
 
 
 def convert(subject: Subject, cache: Cache) -> None:
-    """Write the network for both batch sizes into the cache; takes seconds.
+    """Write the network for every batch size into the cache; takes seconds.
 
     The parts of `openvino.convert_model` are called one by one: as a whole it reports to its makers over the network.
     """
-    for batch in (SMALL, LARGE):
+    for batch in SIZES:
         x_t, t, labels = subject.examples(batch)
         inputs = (x_t, t.float(), labels)
         with torch.no_grad(), warnings.catch_warnings():
@@ -56,7 +56,7 @@ def convert(subject: Subject, cache: Cache) -> None:
 class OpenVINO:
     """A converted network; a picture comes out the same, bit for bit, in any batch.
 
-    The larger size is compiled behind the first batch that could use it, and taken up only if it gives the same bits.
+    A size that does not give the same bits as the smallest one is left out.
     """
 
     def __init__(self, subject: Subject, precision: str, cache: Cache) -> None:
@@ -69,8 +69,9 @@ class OpenVINO:
         }
         self._lock = threading.Lock()  # a request holds its own answer, so one at a time
         self._core = ov.Core()
-        self._sizes: dict[int, Predict] = {SMALL: self._compile(SMALL)}
-        self._is_widening = False
+        self._sizes: dict[int, Predict] = {SIZES[0]: self._compile(SIZES[0])}
+        for size in SIZES[1:]:
+            self._widen(size)
 
     def _compile(self, batch: int) -> Predict:
         key = key_of(self._subject, batch)
@@ -88,25 +89,20 @@ class OpenVINO:
 
         return predict
 
-    def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        if len(x_t) > LARGE / 2 and not self._is_widening:
-            self._is_widening = True
-            threading.Thread(target=self.widen, name="engine", daemon=True).start()
-        return in_portions(self._sizes, x_t, t.float(), labels[:, : self._subject.num_labels])
-
-    def widen(self) -> None:
-        """Compile the larger size, and use it from the next call on."""
-        self._is_widening = True
+    def _widen(self, size: int) -> None:
+        """Take up a larger size where it gives what the smallest one gives."""
         try:
-            large = self._compile(LARGE)
-            x_t, t, labels = self._subject.examples(LARGE)
-            alone = in_portions({SMALL: self._sizes[SMALL]}, x_t, t.float(), labels)
-            if not torch.equal(large(x_t, t.float(), labels), alone):
+            predict = self._compile(size)
+            x_t, t, labels = self._subject.examples(size)
+            alone = in_portions({SIZES[0]: self._sizes[SIZES[0]]}, x_t, t.float(), labels)
+            if not torch.equal(predict(x_t, t.float(), labels), alone):
                 raise ValueError("a picture depends on its batch")
-        except Exception as error:  # whatever it was, the small size goes on
-            log.warning("%s runs in batches of %d only: %s", self._subject.name, SMALL, first_line(error))
-            return
-        self._sizes = {**self._sizes, LARGE: large}
+            self._sizes[size] = predict
+        except Exception as error:  # whatever it was, the smaller sizes go on
+            log.warning("%s runs without batches of %d: %s", self._subject.name, size, first_line(error))
+
+    def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        return in_portions(self._sizes, x_t, t.float(), labels[:, : self._subject.num_labels])
 
 
 def openvino_kinds(cache: Cache) -> list[Kind]:

@@ -21,7 +21,7 @@ class AttributeEmbedding(nn.Module):
 
     def forward(self, labels: Tensor) -> Tensor:
         """[batch, attributes] -> [batch, dim]."""
-        total = torch.zeros(len(labels), self.dim, device=labels.device)
+        total = torch.zeros(labels.shape[0], self.dim, device=labels.device)  # `len` would be fixed in a trace
         for column, table in enumerate(self.tables):
             total = total + table(labels[:, column])
         return total
