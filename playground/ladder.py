@@ -21,6 +21,7 @@ RUNGS: Mapping[str, tuple[float, ...]] = {
     "steps": (1, 2, 5, 10, 20, 50, 100, 250),
     "guidance": (0, 0.5, 1, 1.5, 2, 3, 5, 8),
 }
+FEW = (1, 2, 3, 4, 6, 8, 12, 16)  # steps, for a model that was made for a few
 FIELDS = {"steps": "steps", "guidance": "guidance_scale"}  # of a recipe, that each ladder goes up in
 REFERENCES = {"steps": 250, "guidance": 1}  # the rung that the others are measured from: the longest run; as trained
 CLOSE = 0.1  # RMS distance between two pictures that few would notice
@@ -61,22 +62,34 @@ def samplers_of(recipe: Recipe) -> tuple[str, ...]:
     return recipe.samplers or USUAL_SAMPLERS
 
 
-def rungs_of(recipe: Recipe) -> list[Recipe]:
+def places_of(recipe: Recipe, zoo: Zoo) -> tuple[float, ...]:
+    """The rungs of a ladder, which stay among few steps for a model that was made for few."""
+    is_quick = "steps" in zoo.card(recipe.dataset, recipe.model).settings
+    return FEW if is_quick and recipe.ladder == "steps" else RUNGS[recipe.ladder]
+
+
+def reference_of(recipe: Recipe, zoo: Zoo) -> float:
+    """The rung that the others are measured from."""
+    places = places_of(recipe, zoo)
+    return places[-1] if places is FEW else REFERENCES[recipe.ladder]
+
+
+def rungs_of(recipe: Recipe, zoo: Zoo) -> list[Recipe]:
     """Every cell's own recipe, the cheap ones of all samplers first."""
     plain = {name: getattr(DEFAULT, name) for name in ("ladder", "samplers")}
     base = replace(recipe, task="sample", count=1, **plain)
     eta = {sampler: recipe.eta if sampler == "ddim" else DEFAULT.eta for sampler in samplers_of(recipe)}
     return [
         replace(base, sampler=sampler, eta=eta[sampler], **{FIELDS[recipe.ladder]: rung})
-        for rung in RUNGS[recipe.ladder]
+        for rung in places_of(recipe, zoo)
         for sampler in samplers_of(recipe)
     ]
 
 
-def total_evaluations(recipe: Recipe) -> int:
+def total_evaluations(recipe: Recipe, zoo: Zoo) -> int:
     """How many times the whole ladder asks the network, every character counted."""
     characters = num_characters(recipe, DATASETS[recipe.dataset])
-    return characters * sum(evaluations_per_picture(rung) for rung in rungs_of(recipe))
+    return characters * sum(evaluations_per_picture(rung) for rung in rungs_of(recipe, zoo))
 
 
 def require_diffusion(recipe: Recipe, zoo: Zoo) -> None:
@@ -88,9 +101,9 @@ def require_diffusion(recipe: Recipe, zoo: Zoo) -> None:
 def check_ladder(recipe: Recipe, zoo: Zoo) -> None:
     """Raises ValueError with a sentence for a ladder that cannot be climbed."""
     require_diffusion(recipe, zoo)
-    for rung in rungs_of(recipe):
+    for rung in rungs_of(recipe, zoo):
         check(rung, zoo)
-    total = total_evaluations(recipe)
+    total = total_evaluations(recipe, zoo)
     if total > limits.MAX_NETWORK_EVALUATIONS:
         raise ValueError(
             f"steps x samplers must be at most {limits.MAX_NETWORK_EVALUATIONS} network evaluations, "
@@ -104,7 +117,7 @@ def climb(recipe: Recipe, zoo: Zoo) -> Iterator[Cell]:
     Closing the generator stops the work within a step. Raises ValueError before any work when the whole is too much.
     """
     check_ladder(recipe, zoo)
-    for rung in rungs_of(recipe):
+    for rung in rungs_of(recipe, zoo):
         for frame, seconds in timed(generate(rung, zoo)):
             picture = by_word(frame, rung).pictures[0]
             progress = 1.0 if frame.is_last else min(0.99, (frame.step.index + 1) / frame.step.total)
@@ -112,9 +125,10 @@ def climb(recipe: Recipe, zoo: Zoo) -> Iterator[Cell]:
             yield Cell(rung.sampler, place, rung, progress, picture, seconds, frame.network_evaluations)
 
 
-def distances(recipe: Recipe, cells: Sequence[Cell]) -> list[float] | None:
+def distances(recipe: Recipe, cells: Sequence[Cell], zoo: Zoo) -> list[float] | None:
     """How far each finished cell of one sampler is from the ladder's reference; None until that is finished."""
-    reference = next((cell for cell in cells if cell.rung == REFERENCES[recipe.ladder]), None)
+    place = reference_of(recipe, zoo)
+    reference = next((cell for cell in cells if cell.rung == place), None)
     if reference is None:
         return None
     return [distance(cell.picture, reference.picture) for cell in cells]
@@ -129,5 +143,7 @@ def enough(cells: Sequence[Cell], found: Sequence[float]) -> float | None:
 def sheet(recipe: Recipe, cells: Sequence[Cell]) -> np.ndarray:
     """All finished cells as one picture to keep, a row a sampler, a column a rung; uint8 [h, w, 3]."""
     rows = [torch.stack([cell.picture for cell in cells if cell.sampler == name]) for name in samplers_of(recipe)]
-    titles = [f"{rung:g}{' steps' if recipe.ladder == 'steps' else ' x'}" for rung in RUNGS[recipe.ladder]]
+    titles = [
+        f"{rung:g}{' steps' if recipe.ladder == 'steps' else ' x'}" for rung in dict.fromkeys(c.rung for c in cells)
+    ]
     return named_rows(rows, samplers_of(recipe), titles, cell=96)

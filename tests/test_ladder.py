@@ -73,11 +73,11 @@ def test_the_cheap_rungs_of_all_samplers_come_first_and_every_step_is_seen(tiny_
 def test_distances_are_to_the_longest_run_or_to_the_guidance_that_was_trained(tiny_zoo: Zoo) -> None:
     for recipe in (LADDER, replace(LADDER, ladder="guidance", labels=(4,), steps=4)):
         for cells in finished(recipe, tiny_zoo).values():
-            found = ladder.distances(recipe, cells)
+            found = ladder.distances(recipe, cells, tiny_zoo)
             reference = cells[-1] if recipe.ladder == "steps" else cells[1]
             assert found[cells.index(reference)] == 0
             assert found == [pytest.approx(distance(cell.picture, reference.picture)) for cell in cells]
-            assert ladder.distances(recipe, cells[: cells.index(reference)]) is None
+            assert ladder.distances(recipe, cells[: cells.index(reference)], tiny_zoo) is None
 
 
 def test_distance_is_the_root_mean_square_of_what_is_seen() -> None:
@@ -100,7 +100,9 @@ def test_settled_is_the_first_place_after_which_nothing_is_far(found: list[float
 
 def test_a_solver_of_second_order_settles_on_the_trained_digits(real_zoo: Zoo) -> None:
     recipe = replace(LADDER, samplers=("dpmpp",))
-    runs = [last(replace(rung, seed=34), real_zoo).pictures[0] for rung in rungs_of(recipe) if rung.steps <= 50]
+    runs = [
+        last(replace(rung, seed=34), real_zoo).pictures[0] for rung in rungs_of(recipe, real_zoo) if rung.steps <= 50
+    ]
     far = [distance(run, runs[-1]) for run in runs]
     assert far[-2] < far[-3] < far[0], "20 steps are nearer to 50 than 10 are, and those nearer than one"
 
@@ -125,16 +127,16 @@ def test_a_ladder_that_is_closed_asks_the_network_no_more(tiny_zoo: Zoo, monkeyp
 
 @pytest.mark.parametrize("kind", RUNGS)
 @pytest.mark.parametrize("labels", [(), (4,)])
-def test_the_cost_said_before_is_the_sum_of_the_cells(kind: str, labels: tuple[int, ...]) -> None:
+def test_the_cost_said_before_is_the_sum_of_the_cells(tiny_zoo: Zoo, kind: str, labels: tuple[int, ...]) -> None:
     recipe = replace(LADDER, ladder=kind, labels=labels, samplers=("ddim", "heun"))
-    total = sum(evaluations_per_picture(rung) for rung in rungs_of(recipe))
-    assert ladder.total_evaluations(recipe) == total
-    assert len(rungs_of(recipe)) == 16
+    total = sum(evaluations_per_picture(rung) for rung in rungs_of(recipe, tiny_zoo))
+    assert ladder.total_evaluations(recipe, tiny_zoo) == total
+    assert len(rungs_of(recipe, tiny_zoo)) == 16
 
 
 def test_a_ladder_of_everything_at_once_is_refused_before_any_work(tiny_zoo: Zoo) -> None:
     everything = replace(LADDER, samplers=SAMPLERS, labels=(4,))
-    assert ladder.total_evaluations(everything) > limits.MAX_NETWORK_EVALUATIONS
+    assert ladder.total_evaluations(everything, tiny_zoo) > limits.MAX_NETWORK_EVALUATIONS
     with pytest.raises(ValueError, match=r"at most 4000 network evaluations, this ladder needs \d+"):
         next(climb(everything, tiny_zoo))
     ladder.check_ladder(replace(LADDER, samplers=()), tiny_zoo)
@@ -172,4 +174,4 @@ def test_a_word_climbs_as_one_picture_and_the_sheet_holds_every_cell(wide_zoo: Z
         assert cell.picture.shape == (dataset.channels, dataset.size, 2 * dataset.size)
         assert torch.equal(cell.picture, by_word(last(cell.recipe, wide_zoo), cell.recipe).pictures[0])
     assert ladder.sheet(recipe, cells).shape[1] > 3 * 2 * dataset.size
-    assert ladder.total_evaluations(recipe) == 2 * 2 * (1 + 3 + 5)
+    assert ladder.total_evaluations(recipe, wide_zoo) == 2 * 2 * (1 + 3 + 5)

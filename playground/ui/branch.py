@@ -19,7 +19,7 @@ from playground.datasets.base import UnfinishedTextError
 from playground.generate import Frame, check, decision_steps, generate, usual
 from playground.recipe import BRANCHINGS, DEFAULT, SAMPLERS, Recipe
 from playground.sampling.reverse import Step
-from playground.ui import board, controls, film, paint, views
+from playground.ui import board, controls, film, instant, paint, views
 from playground.ui.film import Film
 from playground.ui.lanes import LIVE, NEWEST_WINS
 from playground.ui.page import Page, Tab, first_character, on_any, only, recipe_from, static, streamed
@@ -180,6 +180,7 @@ def wanted(page: Page, chosen: Mapping[str, Component], values: Mapping[Componen
     recipe = recipe_from(page, chosen, values, **fixed)
     if recipe.text:
         recipe = replace(recipe, text=first_character(page, recipe.text))
+    recipe = replace(recipe, branch_at=min(recipe.branch_at, recipe.steps))  # as its slider will be in a moment
     if recipe.task == "decide":
         return only(recipe, *TRUNK, "change", "count")
     used = [FIELD_OF[name] for name in recipe.branch_with]
@@ -562,4 +563,5 @@ def build(page: Page) -> Tab:
         job = asked.then(draw, None, outputs, **NEWEST_WINS)
         job.failure(lambda: views.status(words.both("busy"), "pg-error"), None, state, **LIVE)
     halt.click(stop, None, state, **LIVE)
+    instant.follow(page, model, {"steps": steps, "sampler": sampler, **guidance})
     return tab

@@ -18,7 +18,7 @@ from playground.generate import as_heard, as_made, by_word, num_characters, usua
 from playground.models import VAE
 from playground.recipe import SAMPLERS, Recipe
 from playground.sampling.noise import seeded_noise
-from playground.ui import controls, guest, views
+from playground.ui import controls, guest, instant, views
 from playground.ui.lanes import LIVE, NEWEST_WINS
 from playground.ui.page import Page, Tab, granted, on_any, only, recipe_from
 from playground.ui.text import Words, attribute_key
@@ -153,6 +153,8 @@ def sentence(page: Page, card: Card) -> str:
     network = page.zoo.open(card.dataset, card.model).network
     is_plain = isinstance(network, VAE) and not network.config.is_variational
     is_deaf = isinstance(network, VAE) and page.dataset.attributes and not network.config.cardinalities
+    if instant.is_quick(card):
+        return instant.compared(page, card)
     notes = [page.words.both("compare_ae_note" if is_plain else f"compare_{card.family}_note")]
     return " ".join(notes + ([page.words.both("compare_deaf")] if is_deaf else []))
 

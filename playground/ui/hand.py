@@ -18,7 +18,7 @@ from playground.generate import INPAINTERS, Frame, by_word, check, generate, usu
 from playground.recipe import DEFAULT, SAMPLERS, Recipe
 from playground.sampling.paths import lerp
 from playground.sampling.reverse import STOCHASTIC
-from playground.ui import controls, film, paint, views
+from playground.ui import controls, film, instant, paint, views
 from playground.ui.film import Film
 from playground.ui.lanes import LIVE, NEWEST_WINS
 from playground.ui.page import Page, Tab, first_character, on_any, only, recipe_from, streamed
@@ -352,4 +352,5 @@ def build(page: Page) -> Tab:
     job = moved.then(draw, None, outputs, **NEWEST_WINS)
     job.failure(lambda: views.status(words.both("busy"), "pg-error"), None, state, **LIVE)
     halt.click(stop, None, state, **LIVE)
+    instant.follow(page, model, {**steps, **sampler, **guidance})
     return tab

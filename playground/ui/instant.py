@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import gradio as gr
 from gradio.components import Component
@@ -28,6 +29,12 @@ TEXT: Table = {
         "by side with their measured figures.",
         "<code>{teacher}</code>의 <b>제자</b>입니다. 스승이 여러 단계에 걸쳐 가는 길을 몇 단계 만에 가도록 배웠습니다. <b>빠르기</b> 때문에 "
         "움직이는 대로 그림이 따라오지만, 다양함과 섬세함은 조금 잃습니다. 비교 탭에서 둘을 나란히 놓고 측정한 수치를 볼 수 있습니다.",
+    ),
+    "instant_compared": (
+        "A student of <code>{teacher}</code> that learned to arrive in a few steps. It keeps what it was made for: {steps} "
+        "steps of {sampler}, guidance {scale}.",
+        "몇 단계 만에 도착하도록 배운 <code>{teacher}</code>의 제자입니다. 여기서는 배운 그대로 {sampler} {steps}단계, 가이던스 {scale}로 "
+        "그립니다.",
     ),
     "instant_hint": (
         "⚡ Pick <b>Instant diffusion</b>: it needs only 1–4 steps, so the pictures follow every touch.",
@@ -60,10 +67,20 @@ def introduction(page: Page, model: str) -> str:
     """What a quick model is; that there is one, of every other model; nothing where there is none."""
     card = page.zoo.card(page.dataset.name, model)
     if is_quick(card):
-        return (
-            f'<p class="pg-note">{page.words.both("instant_note", teacher=card.facts["facts"].get("teacher", "?"))}</p>'
-        )
+        return f'<p class="pg-note">{page.words.both("instant_note", teacher=teacher_of(card))}</p>'
     return f'<p class="pg-note">{page.words.both("instant_hint")}</p>' if quick_models(page) else ""
+
+
+def compared(page: Page, card: Card) -> str:
+    """What a quick model is among others, and that it goes by its own settings there."""
+    made = replace(usual(page.dataset), **card.settings)
+    sampler, _ = page.words.table[f"sampler_{made.sampler}"]  # the same in every language
+    teacher, scale = teacher_of(card), f"{made.guidance_scale:g}"
+    return page.words.both("instant_compared", teacher=teacher, steps=made.steps, sampler=sampler, scale=scale)
+
+
+def teacher_of(card: Card) -> str:
+    return str(card.facts["facts"].get("teacher", "?"))
 
 
 def fits_the_live_lane(card: Card, total_evaluations: int) -> bool:

@@ -6,6 +6,7 @@ import html
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 import gradio as gr
@@ -15,7 +16,7 @@ from playground import ladder, limits, render
 from playground.datasets.base import UnfinishedTextError
 from playground.ladder import CLOSE, USUAL_SAMPLERS, Cell
 from playground.recipe import DEFAULT, LADDERS, SAMPLERS, Recipe, to_query
-from playground.ui import controls, views
+from playground.ui import controls, instant, views
 from playground.ui.lanes import LIVE, NEWEST_WINS
 from playground.ui.page import Page, Tab, first_character, granted, hidden_unless, on_any, only, recipe_from
 from playground.ui.wishes import Wishes
@@ -28,8 +29,8 @@ LONGEST_RUN = limits.MAX_STEPS // 10  # of each rung of a guidance ladder
 MOST_DISTANCE = 0.6  # where a distance's bar is full: two different pictures
 AFTER_A_PAUSE = f"(...values) => window.playgroundAfterPause('{NAME}-top', values, 400)"
 USED = {  # the fields of a recipe
-    "steps": ("ladder", "samplers", "labels", "text", "seed", "guidance_scale"),
-    "guidance": ("ladder", "samplers", "labels", "text", "seed", "steps"),
+    "steps": ("ladder", "samplers", "labels", "text", "seed", "guidance_scale", "eta"),
+    "guidance": ("ladder", "samplers", "labels", "text", "seed", "steps", "eta"),
 }
 TEXT = {
     "tab_ladder": ("How many steps?", "몇 단계면 될까?"),
@@ -108,7 +109,7 @@ def cell(page: Page, recipe: Recipe, made: Cell, distance: float | None) -> str:
         title = html.escape(" / ".join(words.table["ladder_open"]), quote=True)
         image = f'<a href="?{query}" data-recipe="{query}" title="{title}">{image}</a>'
     caption = f"<b>{rung_name(page, recipe, made.rung)}</b> {words.both('ladder_time', s=f'{made.seconds:.2f}')}"
-    if distance is not None and made.rung == ladder.REFERENCES[recipe.ladder]:
+    if distance is not None and made.rung == ladder.reference_of(recipe, page.zoo):
         caption += f"<small>{words.both('ladder_reference')}</small>"
     elif distance is not None:
         share = min(100, 100 * distance / MOST_DISTANCE)
@@ -119,9 +120,9 @@ def cell(page: Page, recipe: Recipe, made: Cell, distance: float | None) -> str:
 
 def row(page: Page, recipe: Recipe, sampler: str, cells: Sequence[Cell]) -> str:
     """One sampler's ladder as far as it has been climbed; an unfinished picture may stand at its end."""
-    words, rungs = page.words, ladder.RUNGS[recipe.ladder]
+    words, rungs = page.words, ladder.places_of(recipe, page.zoo)
     finished = [made for made in cells if made.is_last]
-    found = ladder.distances(recipe, finished)
+    found = ladder.distances(recipe, finished, page.zoo)
     said = words.both("ladder_working", done=len(finished), total=len(rungs))
     if len(finished) == len(rungs):
         fewest = ladder.enough(finished, found) if recipe.ladder == "steps" else None
@@ -148,7 +149,7 @@ def header(page: Page, recipe: Recipe, finished: Sequence[Cell] = ()) -> str:
 
 
 def cost(page: Page, recipe: Recipe) -> str:
-    total, most = ladder.total_evaluations(recipe), limits.MAX_NETWORK_EVALUATIONS
+    total, most = ladder.total_evaluations(recipe, page.zoo), limits.MAX_NETWORK_EVALUATIONS
     over = " pg-over" if total > most else ""
     said = page.words.both("ladder_cost", total=total, most=most)
     width = min(100, 100 * total / most)
@@ -192,8 +193,8 @@ def wanted(page: Page, chosen: Mapping[str, Component], values: Mapping[Componen
     if not recipe.samplers:
         raise ValueError(f"samplers must be at least one of {', '.join(SAMPLERS)}")
     ordered = tuple(name for name in SAMPLERS if name in recipe.samplers)
-    recipe = only(recipe, *USED[recipe.ladder])
-    return Recipe(**{**vars(recipe), "samplers": ordered})
+    eta = page.zoo.card(recipe.dataset, recipe.model).settings.get("eta", recipe.eta)  # no control of its own
+    return only(replace(recipe, samplers=ordered, eta=eta), *USED[recipe.ladder])
 
 
 def build(page: Page) -> Tab:
@@ -228,7 +229,7 @@ def build(page: Page) -> Tab:
             budget = gr.HTML(elem_id=controls.elem(NAME, "cost"))
     with gr.Column(elem_id=f"{NAME}-view"):
         top = gr.HTML(elem_id=f"{NAME}-top")
-        first = Recipe(dataset=page.dataset.name, task=NAME)
+        first = Recipe(dataset=page.dataset.name, model=model["model"].value, task=NAME)
         rows = {
             name: gr.HTML(row(page, first, name, []), visible=name in USUAL_SAMPLERS, elem_id=controls.elem(NAME, name))
             for name in SAMPLERS
@@ -253,7 +254,7 @@ def build(page: Page) -> Tab:
             wishes.want(visitor, None)
             if recipe is None:
                 return {top: views.refusal(words, str(refusal))}
-            is_over = ladder.total_evaluations(recipe) > limits.MAX_NETWORK_EVALUATIONS
+            is_over = ladder.total_evaluations(recipe, page.zoo) > limits.MAX_NETWORK_EVALUATIONS
             advice = f'<p class="pg-status">{words.both("ladder_too_much")}</p>' if is_over else ""
             return {top: views.refusal(words, str(refusal)) + advice, budget: cost(page, recipe)}
         if not wishes.want(visitor, recipe):
@@ -274,5 +275,6 @@ def build(page: Page) -> Tab:
     kind.change(
         lambda name: [hidden_unless("steps", name), hidden_unless("guidance", name)], kind, [pulling, walking], **LIVE
     )
+    instant.follow(page, model, {"steps": steps["steps"], **guidance})
     gr.on(on_any(chosen), ask, tab.inputs, outputs, js=AFTER_A_PAUSE, **LIVE).then(draw, None, outputs, **NEWEST_WINS)
     return tab
