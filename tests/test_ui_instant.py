@@ -119,7 +119,7 @@ def test_a_model_that_was_made_for_settings_is_named_and_gives_them_to_the_contr
     open_tab(page, "diffusion")
     start = usual(DATASETS["digits"])
     shows(page, model="ddpm", steps=start.steps)
-    expect(page.locator("#diffusion-instant")).to_contain_text("Pick Instant diffusion", use_inner_text=True)
+    expect(page.locator("#diffusion-guest")).to_contain_text("Pick Instant diffusion", use_inner_text=True)
     slider(page, "diffusion-steps").fill("50")
     shows(page, model="ddpm", steps=50)
 
@@ -131,7 +131,7 @@ def test_a_model_that_was_made_for_settings_is_named_and_gives_them_to_the_contr
     expect(slider(page, "diffusion-steps")).to_have_attribute("max", str(instant.MOST_STEPS))
     expect(page.locator("#diffusion-few-3")).to_be_visible()
     expect(page.locator("#diffusion-steps-1000")).to_be_hidden()
-    expect(page.locator("#diffusion-instant")).to_contain_text("A student of ddpm", use_inner_text=True)
+    expect(page.locator("#diffusion-guest")).to_contain_text("A student of ddpm", use_inner_text=True)
     expect(page.locator("#diffusion-status")).to_contain_text("Live: move anything", use_inner_text=True)
 
     choose(page, "diffusion-model", "Diffusion, many steps")
@@ -217,8 +217,9 @@ def test_a_data_set_without_a_student_shows_none_of_it(open_students_page: Visit
     page = open_students_page(path="hangul")
     open_tab(page, "diffusion")
     shows(page, model="ddpm")
-    for part in ("model", "instant", "few-3"):
+    for part in ("model", "few-3"):
         expect(page.locator(f"#diffusion-{part}")).to_be_hidden()
+    expect(page.locator("#diffusion-guest")).to_have_text("")
     expect(slider(page, "diffusion-steps")).to_have_attribute("max", str(limits.MAX_STEPS))
 
 

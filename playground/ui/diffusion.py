@@ -441,8 +441,9 @@ def can_show(page: Page) -> bool:
     return bool(page.zoo.cards(page.dataset.name, "diffusion") or page.zoo.guests(page.dataset.name))
 
 
-def guest_note(page: Page, model: str) -> str:
-    return guest.note(page.words, page.zoo.card(page.dataset.name, model))
+def introduction(page: Page, model: str) -> str:
+    """What must be said of a guest, or of a model made for a few steps."""
+    return guest.note(page.words, page.zoo.card(page.dataset.name, model)) + instant.introduction(page, model)
 
 
 def sampler_note(words: Words, sampler: str) -> str:
@@ -548,12 +549,7 @@ def build(page: Page) -> Tab:
             with gr.Column(visible=not is_guest) as asking:
                 text = controls.text_box(page, NAME)
                 labels = controls.label_pickers(page, NAME)
-            welcome = gr.HTML(guest_note(page, model["model"].value), elem_id=controls.elem(NAME, "guest"))
-            news = gr.HTML(
-                instant.introduction(page, model["model"].value),
-                visible=has_quick,
-                elem_id=controls.elem(NAME, "instant"),
-            )
+            welcome = gr.HTML(introduction(page, model["model"].value), elem_id=controls.elem(NAME, "guest"))
     with gr.Row(elem_classes="pg-tab"):
         with gr.Column(scale=2, min_width=320, elem_classes="pg-controls"):
             seed = controls.seed_row(page, NAME, "seed", FIRST_SEED)
@@ -632,7 +628,7 @@ def build(page: Page) -> Tab:
         card = page.zoo.card(page.dataset.name, name)
         is_told, is_quick = gr.update(visible=not card.is_guest), instant.is_quick(card)
         rows = [gr.update(visible=not is_quick), gr.update(visible=is_quick)]
-        return [guest_note(page, name), is_told, is_told, instant.introduction(page, name), *rows]
+        return [introduction(page, name), is_told, is_told, *rows]
 
     def afford(name: str, num_steps: float, num_pictures: float) -> list[object]:
         """A visitor who turns to a guest asks for no more than it may do; a link is left as it is."""
@@ -656,7 +652,7 @@ def build(page: Page) -> Tab:
     sampler["sampler"].change(reveal, sampler["sampler"], [note, stirring], **LIVE)
     task["task"].change(lambda name: hidden_unless("walk", name), task["task"], walking, **LIVE)
     task["task"].input(suit, [task["task"], sampler["sampler"]], sampler["sampler"], **LIVE)
-    model["model"].change(meet, model["model"], [welcome, asking, pulling, news, many, few], **LIVE)
+    model["model"].change(meet, model["model"], [welcome, asking, pulling, many, few], **LIVE)
     taken = instant.follow(page, model, {**steps, **sampler, **eta, **guidance})
     wished = [steps["steps"], count["count"]]
     taken.then(afford, [model["model"], *wished], wished, **LIVE)
