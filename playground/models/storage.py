@@ -1,13 +1,19 @@
-"""Weights on disk: safetensors in half precision beside a readable config; nothing is ever unpickled."""
+"""Weights on disk: safetensors beside a readable config; nothing is ever unpickled.
+
+A diffusion model's folder is diffusers' own, in half precision. VAE and GAN keep their matrices in 8 bits a number, a
+scale a row, and all else in half precision: half the room again, for an error of under a hundredth of a weight's size.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from playground.models.diffusion import Diffusion
 from playground.models.gan import GAN, GANConfig
@@ -15,14 +21,60 @@ from playground.models.vae import VAE, VAEConfig
 
 Model = VAE | GAN | Diffusion
 SINGLE_FILE = {"vae": (VAE, VAEConfig), "gan": (GAN, GANConfig)}
+SCALE = ".scale"  # ends the name of what a matrix's rows are multiplied by
+TOP = 127  # of int8, both ways
+CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)  # a row's outliers may be cut where the rest gains more by it
 
 
 class DamagedWeights(ValueError):  # noqa: N818
     """A model folder that must not be run: the message names the file and what is wrong with it."""
 
 
+def in_eight_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """A matrix (or more dimensions, the first being rows) as int8 of its shape and float32 scales, [rows].
+
+    Of several places to cut a row's outliers the one with the least squared error is taken.
+    """
+    rows = weight.float().flatten(1)
+    largest = rows.abs().amax(1, keepdim=True).clamp(min=1e-12)
+    scales = torch.stack([clip * largest / TOP for clip in CLIPS])  # [clips, rows, 1]
+    levels = (rows / scales).round().clamp(-TOP, TOP)  # [clips, rows, columns]
+    best = (levels * scales - rows).square().sum(2).argmin(0)  # [rows]
+    row = torch.arange(len(rows), device=rows.device)
+    return levels[best, row].to(torch.int8).view_as(weight), scales[best, row, 0]
+
+
+def packed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What is written for a network's weights: matrices in 8 bits beside their scales, all else in half precision."""
+    stored = {}
+    for name, weight in weights.items():
+        if weight.ndim > 1:
+            stored[name], stored[name + SCALE] = in_eight_bits(weight)
+        else:
+            stored[name] = weight.half()
+    return {name: value.contiguous() for name, value in stored.items()}
+
+
+def unpacked(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The float32 weights that `packed` wrote.
+
+    Raises ValueError where a matrix and its scales do not belong together.
+    """
+    weights = {}
+    for name, value in stored.items():
+        if value.dtype != torch.int8:
+            weights[name] = value.float()
+            continue
+        scales = stored.get(name + SCALE)
+        if scales is None or scales.shape != value.shape[:1]:
+            raise ValueError(f"{name} is not beside a scale for each of its rows")
+        weights[name] = value.float() * scales.float().view(-1, *[1] * (value.ndim - 1))
+    used = {name + SCALE for name, value in stored.items() if value.dtype == torch.int8}
+    return {name: value for name, value in weights.items() if name not in used}
+
+
 def save_model(model: Model, folder: Path) -> None:
-    """Write `model` so that `load_model(folder)` gives it back, weights rounded to half precision."""
+    """Write `model` so that `load_model(folder)` gives it back, weights rounded as this module says."""
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model, Diffusion):
         model.save(folder)
@@ -30,7 +82,7 @@ def save_model(model: Model, folder: Path) -> None:
     family = next(name for name, (kind, _) in SINGLE_FILE.items() if isinstance(model, kind))
     config = {"family": family, **asdict(model.config)}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    save_file({k: v.half().contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
+    save_file(packed(model.state_dict()), folder / "model.safetensors")
 
 
 def reject_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -58,8 +110,7 @@ def load_single_file(folder: Path) -> VAE | GAN:
     kind, config_kind = SINGLE_FILE[config.pop("family")]
     with torch.device("meta"):
         model = kind(config_kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
-    weights = {name: weight.float() for name, weight in load_file(folder / "model.safetensors").items()}
-    model.load_state_dict(weights, assign=True)
+    model.load_state_dict(unpacked(load_file(folder / "model.safetensors")), assign=True)
     return model
 
 

@@ -29,7 +29,6 @@ from playground.training.objectives import SHEET_LATENT_SEED, Dropout, noise_lik
 STUDENT, TEACHER, JUDGE = "instant", "ddpm", "gan"  # models of one data set: who learns, of whom, who judges
 # full fresh noise at every step, as a consistency model is sampled; guidance is in the weights already
 SETTINGS = {"sampler": "ddim", "steps": 4, "eta": 1.0, "guidance_scale": 1.0}
-LOWEST_START = 0.2  # of the noise levels: a few steps never begin below
 AT_PURE_NOISE = 0.4  # share of pictures that begin where the first step does
 
 
@@ -87,9 +86,12 @@ class InstantObjective:
         return a[:, None, None, None]
 
     def starts(self, count: int, generator: Generator) -> Tensor:
-        """Noise levels to jump from, [count]: pure noise often, the others evenly."""
+        """Noise levels to jump from, [count]: pure noise often, the others evenly.
+
+        Down to the lowest, where no jump of a few begins: what is seen from a level is what the level above is taught.
+        """
         levels = len(self.alphas_cumprod)
-        t = torch.randint(int(LOWEST_START * levels), levels, (count,), generator=generator)
+        t = torch.randint(levels, (count,), generator=generator)
         return torch.where(torch.rand(count, generator=generator) < AT_PURE_NOISE, levels - 1, t)
 
     @torch.no_grad()
