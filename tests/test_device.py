@@ -74,6 +74,12 @@ def test_helpers_step_back_and_nobody_else_does() -> None:
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
+def test_memory_is_given_back_where_the_system_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    device.give_back_memory()
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: object())  # a C library without glibc's word for it
+    device.give_back_memory()
+
+
 def test_declared_seconds_grow_with_the_work_up_to_a_minute() -> None:
     one = device.job_seconds(DEFAULT)
     more = device.job_seconds(replace(DEFAULT, steps=limits.MAX_STEPS, count=4))

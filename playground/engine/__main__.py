@@ -11,7 +11,7 @@ from pathlib import Path
 from playground.datasets.base import PRETRAINED_FOLDER
 from playground.device import share_threads
 from playground.engine.cache import Cache
-from playground.engine.choice import BATCHES, Engines, subject_of
+from playground.engine.choice import Engines, subject_of
 from playground.zoo import Card, Zoo
 
 
@@ -33,7 +33,7 @@ def report(engines: Engines, zoo: Zoo, cards: list[Card]) -> None:
         found = engines.found(subject)
         print(f"{subject.name}: {name}")
         for form, times in found.milliseconds.items():
-            shown = ", ".join(f"{times[str(batch)]:.1f} ms for {batch}" for batch in BATCHES)
+            shown = ", ".join(f"{spent:.1f} ms for {batch}" for batch, spent in times.items())
             print(f"  {form}: {shown}; differs by {found.errors[form]:.1e}")
 
 

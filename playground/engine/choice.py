@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from playground.device import job_threads
+from playground.device import give_back_memory, job_threads
 from playground.engine.cache import Cache
 from playground.engine.here import kinds_here
 from playground.engine.kinds import REFERENCE, Kind, Predict, Subject, first_line, processor
@@ -33,6 +33,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 BATCHES = (2, 16)  # raced: a picture with guidance, and a page full
 BUDGET_S = 0.45  # for a race of all
 EXACT_GAIN, ROUGH_GAIN = 1.15, 1.3  # how much faster a form must be than the next more exact one to be taken
+STILL_HOLDS = 0.8  # of the reference's pace: less is not a busy moment, but another machine or a lie
 CHECKED_BATCH = 3
 CONVERSION_PATIENCE_S = 300
 
@@ -75,31 +76,36 @@ def checked(kind: Kind, engine: Predict, subject: Subject, expected: Tensor) -> 
     return error
 
 
-def race(forms: Mapping[str, Form], subject: Subject, budget_s: float) -> dict[str, dict[int, float]]:
+def race(
+    forms: Mapping[str, Form], subject: Subject, budget_s: float, batches: Sequence[int] = BATCHES
+) -> dict[str, dict[int, float]]:
     """Best seconds of each form by batch, taken in turns so that a busy moment meets all; stops when the time is up.
 
-    Forms that are slower than the first one at the small batch are not asked for the large one.
+    Before its turns each form is asked once, whatever that takes: it may make itself ready then. Forms that are slower
+    than the first one at the first batch are not asked for more.
     """
     best: dict[str, dict[int, float]] = {name: {} for name in forms}
-    first, small = next(iter(forms)), BATCHES[0]
-    begin = time.perf_counter()
-    for batch, share in zip(BATCHES, (0.5, 1.0), strict=True):
+    first, small = next(iter(forms)), batches[0]
+    for batch in batches:
         inputs = subject.examples(batch)
         running = [name for name in forms if batch == small or best[name][small] <= 1.2 * best[first][small]]
+        for name in running:
+            forms[name].predict(*inputs)
+        begin = time.perf_counter()
         for turn in range(3):
             for name in running:
                 started = time.perf_counter()
-                if turn and started - begin > share * budget_s:
+                if turn and started - begin > budget_s / len(batches):
                     break
                 forms[name].predict(*inputs)
                 took = time.perf_counter() - started
                 best[name][batch] = min(took, best[name].get(batch, math.inf))
-    return {name: times for name, times in best.items() if len(times) == len(BATCHES)}
+    return {name: times for name, times in best.items() if len(times) == len(batches)}
 
 
 def pace(times: Mapping[int, float], reference: Mapping[int, float]) -> float:
     """How many times faster than the reference, over all batches (geometric mean)."""
-    return math.prod(reference[batch] / times[batch] for batch in BATCHES) ** (1 / len(BATCHES))
+    return math.prod(reference[batch] / seconds for batch, seconds in times.items()) ** (1 / len(times))
 
 
 def fastest(kinds: Sequence[Kind], times: Mapping[str, Mapping[int, float]]) -> str:
@@ -194,25 +200,37 @@ class Engines:
         return subject.key(processor=processor(), threads=[torch.get_num_threads(), job_threads()], kinds=names)
 
     @torch.inference_mode()
-    def best(self, subject: Subject) -> tuple[str, Predict]:
-        """The fastest form of a network: the remembered one if it still holds, or else the winner of a race of all."""
+    def best(self, subject: Subject, expected: str | None = None) -> tuple[str, Predict]:
+        """The fastest form of a network: the remembered one if it still holds, or else the winner of a race of all.
+
+        Where nothing is remembered, `expected` (the form of another network on this machine) is tried in its place:
+        building all forms takes memory that does not come back. Either is tried in the small batch alone.
+        """
         remembered = (self.cache.verdict(self.key(subject)) or {}).get("engine")
         if remembered == REFERENCE.name:
             return remembered, subject.network
-        if remembered is not None:
-            forms = self.build(subject, [kind for kind in self.kinds() if kind.name in (REFERENCE.name, remembered)])
-            times = race(forms, subject, self._budget_s / 2)
-            if str(remembered) in times and pace(times[remembered], times[REFERENCE.name]) >= 1:
-                return remembered, forms[remembered].predict
-            log.warning("%s: %s is not what it was remembered as, all are raced again", subject.name, remembered)
+        likely = expected if remembered is None else remembered
+        if likely not in (None, REFERENCE.name):
+            forms = self.build(subject, [kind for kind in self.kinds() if kind.name in (REFERENCE.name, likely)])
+            times = race(forms, subject, self._budget_s / 2, BATCHES[:1])
+            if str(likely) in times and pace(times[likely], times[REFERENCE.name]) >= STILL_HOLDS:
+                if remembered is None:
+                    self.remember(subject, likely, forms, times)
+                return likely, forms[likely].predict
+            log.warning("%s: %s is not as fast as it was, all are raced again", subject.name, likely)
         forms = self.build(subject, self.kinds())
         times = race(forms, subject, self._budget_s)
         name = fastest([form.kind for form in forms.values()], times)
-        shown = {form: {str(batch): round(1000 * s, 3) for batch, s in by.items()} for form, by in times.items()}
-        self.cache.remember(
-            self.key(subject), asdict(Verdict(name, shown, {form: forms[form].error for form in times}))
-        )
+        self.remember(subject, name, forms, times)
         return name, forms[name].predict
+
+    def remember(
+        self, subject: Subject, name: str, forms: Mapping[str, Form], times: Mapping[str, Mapping[int, float]]
+    ) -> None:
+        """Keep a race's outcome for the next start."""
+        shown = {form: {str(batch): round(1000 * s, 3) for batch, s in by.items()} for form, by in times.items()}
+        verdict = Verdict(name, shown, {form: forms[form].error for form in times})
+        self.cache.remember(self.key(subject), asdict(verdict))
 
     def found(self, subject: Subject) -> Verdict:
         """What the last race of this network found; `best` must have been asked before."""
@@ -227,10 +245,11 @@ class Engines:
 
     def offer_best(self, zoo: Zoo, cards: Sequence[Card]) -> None:
         """Let every network that has made no picture yet run in the fastest form that can be built now."""
+        name = None
         for card in cards:
             entry = zoo.open(card.dataset, card.model)
             if isinstance(entry.predict, Tuned) and not entry.predict.is_settled:
-                name, engine = self.best(subject_of(entry.network, card))
+                name, engine = self.best(subject_of(entry.network, card), name)
                 served = entry.predict.offer(name, engine)
                 log.info("%s/%s runs on %s", card.dataset, card.model, name if served else "torch until the next start")
 
@@ -242,6 +261,7 @@ class Engines:
                 self.prepare(zoo)
             except Exception:
                 log.exception("no faster form could be made ready, torch serves")
+            give_back_memory()
 
         thread = threading.Thread(target=work, name="engines", daemon=True)
         thread.start()
