@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,15 +137,24 @@ class Dataset:
         np.savez_compressed(self.file, **arrays)
         held_out = splits["held_out"]
         self.reference_file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(
-            self.reference_file,
-            images=held_out.images[: self.num_reference],
-            labels=held_out.labels[: self.num_reference].astype(np.uint8),
+        few = slice(0, self.num_reference)
+        write_small(
+            self.reference_file, {"images": held_out.images[few], "labels": held_out.labels[few].astype(np.uint8)}
         )
         (self.reference_file.parent / "REFERENCE.md").write_text(
             f"# {self.title['en']}: held-out pictures\n\n{self.attribution}\n\nLicence: {self.licence}\n"
         )
         return self.file
+
+
+def write_small(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """A file that `np.load` opens as it does any .npz, packed by LZMA: a fifth to two fifths less than deflated."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, values in arrays.items():
+            member_info = zipfile.ZipInfo(f"{name}.npy")  # without a time of writing: the same pictures, the same bytes
+            member_info.compress_type = zipfile.ZIP_LZMA
+            with archive.open(member_info, "w") as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(values), allow_pickle=False)
 
 
 def sha256(path: Path) -> str:
