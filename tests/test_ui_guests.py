@@ -80,7 +80,7 @@ def test_a_guest_is_chosen_introduced_and_draws_pictures_of_its_own_shape(
     assert gallery == [to_png(pixels, recipe) for pixels in to_uint8(last(recipe, hosting).pictures)]
     assert recipe_of(gallery[0]) == recipe
     assert fits_the_screen(page)
-    choose(page, "diffusion-model", "ddpm")
+    choose(page, "diffusion-model", "Diffusion, many steps")
     finished(page, "diffusion", model="ddpm", labels=(3,))
     expect(page.locator("#diffusion-guest")).to_be_empty()
     expect(page.locator("#diffusion-labels-0")).to_be_visible()
