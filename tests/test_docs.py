@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
 from playground import limits
+from playground.datasets.base import sha256
+from playground.models import load_model
 from playground.recipe import SAMPLERS
 from playground.training.objectives import MODELS
 from playground.zoo import Zoo
@@ -35,6 +40,21 @@ def test_every_model_in_pretrained_has_measured_figures_in_the_readme() -> None:
         for card in zoo.cards(dataset.name):
             assert card.metrics["frechet_distance"] > 0
             assert f"{card.model}" in table
+
+
+@pytest.mark.parametrize(("model", "least"), [("gan", 3), ("vae", 2)])
+def test_snapshots_are_whole_and_each_is_another(model: str, least: int) -> None:
+    folders = sorted((ROOT / "pretrained" / "digits" / "snapshots" / model).iterdir())
+    assert len(folders) >= least
+    latent_dim = load_model(folders[0]).config.latent_dim
+    z, labels = torch.randn(8, latent_dim, generator=torch.Generator().manual_seed(0)), torch.arange(1, 9)[:, None]
+    drawn = []
+    for folder in folders:
+        card, network = json.loads((folder / "card.json").read_text()), load_model(folder)
+        assert card["sha256"] == {"model.safetensors": sha256(folder / "model.safetensors")}
+        assert (card["dataset"], card["model"], card["images_seen"]) == ("digits", model, int(folder.name))
+        drawn.append(network.generator(z, labels) if model == "gan" else network.decode(z, labels))
+    assert all((a - b).abs().mean() > 0.01 for a, b in pairwise(drawn))
 
 
 def test_every_command_exists() -> None:

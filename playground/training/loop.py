@@ -250,7 +250,7 @@ class Run:
                 bar.set_postfix({name.split("/")[-1]: f"{value:.4g}" for name, value in means.items()}, refresh=False)
                 sums = {}
             while pending and self.images_seen >= pending[0]:
-                save_model(self.objective.shown(self.ema.network), self.work / "snapshots" / f"{pending.pop(0):09d}")
+                self.publish(self.work / "snapshots" / f"{pending.pop(0):09d}")
             if clock - last_save > settings.save_every_s:
                 self.save_checkpoint()
                 self.draw_sheet()
