@@ -126,8 +126,8 @@ def section(figures: Figures, folder: str) -> str:
     conditions = (
         f"Made by `python -m playground.benchmark` in one run on {made['processor']}; `{figures['model']}`, "
         f"{figures['steps']} steps, medians of {made['repeats']}, everything in turns. Libraries: {made['versions']}. "
-        f"diffusers' pipelines have all cores; here torch has {figures['threads']} thread(s), so that a slider and a "
-        "job do not wait for one another."
+        f"diffusers' pipelines have all cores; so has a job here, as two halves of its batch, of {figures['threads']} "
+        "thread(s) each, that step back for live answers."
     )
     parts = [f"![Seconds for 16 pictures, and for one]({folder}/{PLOT})", conditions]
     if "pipelines" in figures:
