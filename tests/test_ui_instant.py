@@ -126,7 +126,11 @@ def test_a_model_that_was_made_for_settings_is_named_and_gives_them_to_the_contr
     choose(page, "diffusion-model", "Instant diffusion, 1–4 steps")
     recipe = shows(page, model="instant")
     assert {name: getattr(recipe, name) for name in SETTINGS} == SETTINGS
-    assert (number_in(page, "steps"), number_in(page, "eta"), number_in(page, "guidance-scale")) == ("4", "1", "1")
+    assert (number_in(page, "steps"), number_in(page, "eta"), number_in(page, "guidance-scale")) == (
+        str(SETTINGS["steps"]),
+        "1",
+        "1",
+    )
     expect(page.locator("#diffusion-sampler input:checked")).to_have_value("ddim")
     expect(slider(page, "diffusion-steps")).to_have_attribute("max", str(instant.MOST_STEPS))
     expect(page.locator("#diffusion-few-3")).to_be_visible()
@@ -173,7 +177,7 @@ def test_the_pictures_follow_every_touch_without_the_queue_and_are_the_jobs_own_
     open_tab(page, "diffusion")
     shows(page, model="ddpm")
     choose(page, "diffusion-model", "Instant")
-    shows(page, model="instant", steps=4)
+    shows(page, model="instant", steps=SETTINGS["steps"])
     queued: list[str] = []
     page.on("request", lambda request: queued.append(request.url) if "queue/join" in request.url else None)
     slider(page, "diffusion-steps").evaluate(DRAG, [3, 2, 1, 2, 3])
@@ -247,7 +251,7 @@ def test_the_ladder_and_the_comparison_speak_of_it(open_students_page: Visit) ->
     open_tab(page, "compare")
     row = page.locator("#compare-view [data-model=instant]")
     expect(row).to_contain_text("Instant diffusion, 1–4 steps", use_inner_text=True)
-    expect(row).to_contain_text("4 steps of DDIM, guidance 1", use_inner_text=True)
+    expect(row).to_contain_text(f"{SETTINGS['steps']} steps of DDIM, guidance 1", use_inner_text=True)
     expect(row.locator("img.pg-picture")).to_have_count(6)
 
 
@@ -257,7 +261,7 @@ def test_the_tabs_inside_take_its_settings_too(open_students_page: Visit, tab: s
     open_tab(page, tab)
     made = page.locator(f"#{tab}-view [data-query*='sampler=ddim']").first
     choose(page, f"{tab}-model", "Instant")
-    expect(made).to_have_attribute("data-query", re.compile("model=instant.*steps=4"))
+    expect(made).to_have_attribute("data-query", re.compile(f"model=instant.*steps={SETTINGS['steps']}"))
     choose(page, f"{tab}-model", "Diffusion, many")
     expect(made).to_have_count(0)
     last_made = page.locator(f"#{tab}-view [data-query]").first

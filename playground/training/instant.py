@@ -28,7 +28,7 @@ from playground.training.objectives import SHEET_LATENT_SEED, Dropout, noise_lik
 
 STUDENT, TEACHER, JUDGE = "instant", "ddpm", "gan"  # models of one data set: who learns, of whom, who judges
 # full fresh noise at every step, as a consistency model is sampled; guidance is in the weights already
-SETTINGS = {"sampler": "ddim", "steps": 4, "eta": 1.0, "guidance_scale": 1.0}
+SETTINGS = {"sampler": "ddim", "steps": 2, "eta": 1.0, "guidance_scale": 1.0}
 AT_PURE_NOISE = 0.4  # share of pictures that begin where the first step does
 
 

@@ -169,6 +169,9 @@ def trunk_of(recipe: Recipe) -> Recipe:
     return only(replace(recipe, task="branch"), *TRUNK)
 
 
+SHORTEN = "(steps, at) => [{ __type__: 'update', maximum: steps, value: Math.min(at, steps) }]"
+
+
 def order_of(recipe: Recipe) -> int:
     """Timesteps a step: Heun looks twice."""
     return 2 if recipe.sampler == "heun" else 1
@@ -555,7 +558,8 @@ def build(page: Page) -> Tab:
     tab = Tab(NAME, chosen, draw, outputs, shows, NEWEST_WINS, ask)
     folded = [rewinding, labelling, reseeding, guiding, painting]
     gr.on([task["task"].change, branch_with.change], reveal, [task["task"], branch_with], folded, **LIVE)
-    steps.change(lambda num, at: gr.update(maximum=num, value=min(at, num)), [steps, branch_at], branch_at, **LIVE)
+    # in the browser alone: were the server told of the new end, it would refuse values that are still on their way
+    steps.change(None, [steps, branch_at], branch_at, js=SHORTEN, **LIVE)
     pause = f"(...values) => window.playgroundAfterPause('{NAME}-view', values)"
     moved = gr.on(on_any(trunk_controls), ask, tab.inputs, outputs, js=pause, **LIVE)
     pressed = go.click(press, tab.inputs, outputs, **LIVE)

@@ -546,12 +546,13 @@ def build(page: Page) -> Tab:
             is_guest = page.zoo.card(page.dataset.name, model["model"].value).is_guest
             has_quick = bool(instant.quick_models(page))
         with gr.Column(scale=2, min_width=320):
-            with gr.Column(visible=not is_guest) as asking:
+            with gr.Column(visible=not is_guest) as writing:
                 text = controls.text_box(page, NAME)
-                labels = controls.label_pickers(page, NAME)
             welcome = gr.HTML(introduction(page, model["model"].value), elem_id=controls.elem(NAME, "guest"))
     with gr.Row(elem_classes="pg-tab"):
         with gr.Column(scale=2, min_width=320, elem_classes="pg-controls"):
+            with gr.Column(visible=not is_guest) as asking:
+                labels = controls.label_pickers(page, NAME)
             seed = controls.seed_row(page, NAME, "seed", FIRST_SEED)
             with gr.Column(visible=False) as walking:
                 seed_to = controls.seed_row(page, NAME, "seed_to", FIRST_SEED + 1)
@@ -628,7 +629,7 @@ def build(page: Page) -> Tab:
         card = page.zoo.card(page.dataset.name, name)
         is_told, is_quick = gr.update(visible=not card.is_guest), instant.is_quick(card)
         rows = [gr.update(visible=not is_quick), gr.update(visible=is_quick)]
-        return [introduction(page, name), is_told, is_told, *rows]
+        return [introduction(page, name), is_told, is_told, is_told, *rows]
 
     def afford(name: str, num_steps: float, num_pictures: float) -> list[object]:
         """A visitor who turns to a guest asks for no more than it may do; a link is left as it is."""
@@ -652,7 +653,7 @@ def build(page: Page) -> Tab:
     sampler["sampler"].change(reveal, sampler["sampler"], [note, stirring], **LIVE)
     task["task"].change(lambda name: hidden_unless("walk", name), task["task"], walking, **LIVE)
     task["task"].input(suit, [task["task"], sampler["sampler"]], sampler["sampler"], **LIVE)
-    model["model"].change(meet, model["model"], [welcome, asking, pulling, many, few], **LIVE)
+    model["model"].change(meet, model["model"], [welcome, writing, asking, pulling, many, few], **LIVE)
     taken = instant.follow(page, model, {**steps, **sampler, **eta, **guidance})
     wished = [steps["steps"], count["count"]]
     taken.then(afford, [model["model"], *wished], wished, **LIVE)
