@@ -46,11 +46,11 @@ def names(cache: Cache) -> list[str]:
 
 @pytest.fixture(scope="module", params=[None, *DATASETS])
 def subject(request: pytest.FixtureRequest, cache: Cache, tiny_zoo: Zoo, real_zoo: Zoo) -> Subject:
-    """The tiny network, and every trained one; converted where there is something to convert it."""
+    """The tiny network, and one trained on each data set; converted where there is something to convert it."""
     zoo, dataset = (tiny_zoo, DATASET) if request.param is None else (real_zoo, request.param)
     if not zoo.cards(dataset, "diffusion"):
         pytest.skip("no diffusion model")
-    (card,) = zoo.cards(dataset, "diffusion")
+    card = zoo.cards(dataset, "diffusion")[0]
     found = subject_of(zoo.open(dataset, card.model).network, card)
     if any(kind.name.startswith("openvino") for kind in kinds_here(cache)):
         from playground.engine.openvino import convert

@@ -362,6 +362,6 @@ FACES = Dataset(
             "gamma": (4.0, 2.0),
             "ema_half_life_images": 30_000,
         },
-        "ddpm": {"images": 337_000, "label_dropout": 0.1, "drop_all": 0.1},
+        "ddpm": {"images": 560_000, "label_dropout": 0.1, "drop_all": 0.1},
     },
 )

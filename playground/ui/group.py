@@ -60,7 +60,7 @@ def place(
     with gr.Tabs(elem_id=elem_id, overflow_behavior="wrap") as row:  # a phone shows every tab, too
         for entry in entries:
             if not entry.can_show(page):
-                log.warning("no model of %s for the %s tab", page.dataset.name, entry.NAME)
+                log.info("%s has nothing for the tab %s", page.dataset.name, entry.NAME)
                 continue
             label = page.words.label(f"tab_{entry.NAME}")
             selected = {**(outer or {}), row: entry.NAME}
