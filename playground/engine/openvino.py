@@ -69,6 +69,7 @@ class OpenVINO:
             "NUM_STREAMS": 1,
         }
         self._lock = threading.Lock()  # a request holds its own answer, so one at a time
+        self._widening = threading.Lock()
         self._core = ov.Core()
         self._sizes: dict[int, Predict] = {SIZES[0]: self._compile(SIZES[0])}
         self._untried = list(SIZES[1:])
@@ -102,8 +103,9 @@ class OpenVINO:
             log.warning("%s runs without batches of %d: %s", self._subject.name, size, first_line(error))
 
     def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        while self._untried and len(x_t) > self._untried[0] / 2:
-            self._widen(self._untried.pop(0))
+        with self._widening:
+            while self._untried and len(x_t) > self._untried[0] / 2:
+                self._widen(self._untried.pop(0))
         return in_portions(self._sizes, x_t, t.float(), labels[:, : self._subject.num_labels])
 
 
