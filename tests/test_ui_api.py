@@ -382,6 +382,8 @@ def test_bad_values_straight_to_the_pages_own_handlers_reach_no_network(served: 
     for handler in drawing:
         good = served.control_values(handler)
         for place in range(len(good)):
+            if served.components[handler["inputs"][place]]["type"] == "state":
+                continue  # the server knows its value, whatever is sent
             bad = next(turn)
             num_layers = len(reached)
             ok, answer = served.press(handler, [*good[:place], bad, *good[place + 1 :]])

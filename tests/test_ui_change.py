@@ -53,7 +53,7 @@ def test_a_visitor_presses_what_should_be_different_and_wipes(open_page: Visit, 
     open_tab(page, "change")
     finished(page)
     rows = page.locator("#change-view [data-row]").evaluate_all("rows => rows.map((row) => row.dataset.row)")
-    assert rows == ["vae-seed", "vae-encoded", "gan-seed", "ddpm-seed"]
+    assert rows == ["vae-seed", "vae-encoded", "gan-seed", "ddpm-seed", "instant-seed"]
     first = shown_recipe(page, "change")
     old = {row: sides(page, row) for row in rows}
     new = first.change[1] % 10 + 1

@@ -125,7 +125,7 @@ def test_a_link_gives_the_same_bytes_in_another_browser_and_through_the_api(open
 
 def test_the_newest_choice_replaces_the_one_that_still_runs(open_page: Visit) -> None:
     page = open_page(query="task=compare&count=2&steps=250&seed=3")
-    diffusion = page.locator("#compare-view section.pg-diffusion")
+    diffusion = page.locator("#compare-view section[data-model=ddpm]")
     expect(diffusion.locator("h3")).to_contain_text(re.compile(r"step \d+ of 250"))
     type_into(page, "steps input[type=number]", "2")
     expect(diffusion.locator(".pg-costs")).to_contain_text(re.compile(r"passes\s*2\s"), use_inner_text=True)
