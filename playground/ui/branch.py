@@ -31,6 +31,7 @@ NAME = "branch"
 TASKS = ("branch", "decide")
 FIRST_SEED, FIRST_LABEL, FIRST_STEP = 5, 8, 8
 MOST_STEPS = 50
+SHORTEN = "(steps, at) => [{ __type__: 'update', maximum: steps, value: Math.min(at, steps) }]"
 COLUMNS = 10  # steps of a run that its strip shows
 LANES = 5  # branches that stand under their trunk at once
 DECISIONS = 11  # branches, evenly spread over the steps
@@ -167,9 +168,6 @@ class Trees:
 def trunk_of(recipe: Recipe) -> Recipe:
     """The run that a branch leaves: a branch with nothing changed."""
     return only(replace(recipe, task="branch"), *TRUNK)
-
-
-SHORTEN = "(steps, at) => [{ __type__: 'update', maximum: steps, value: Math.min(at, steps) }]"
 
 
 def order_of(recipe: Recipe) -> int:
