@@ -136,6 +136,15 @@ def test_only_safetensors_are_opened(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
+def test_a_folder_does_not_say_where_its_weights_were_read_before(
+    tiny_network: Callable[..., Model], tmp_path: Path
+) -> None:
+    save_model(tiny_network("diffusion"), tmp_path / "first")
+    save_model(load_model(tmp_path / "first"), tmp_path / "second")
+    for path in (tmp_path / "second").rglob("*.json"):
+        assert str(tmp_path) not in path.read_text(), path.name
+
+
 def test_the_model_index_names_only_what_diffusers_needs(tiny_network: Callable[..., Model], tmp_path: Path) -> None:
     save_model(tiny_network("diffusion"), tmp_path)
     index = json.loads((tmp_path / "model_index.json").read_text())

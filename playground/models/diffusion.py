@@ -126,7 +126,9 @@ class Diffusion(nn.Module):
         """Write a folder that a plain pipeline of diffusers opens; the conditioner lies beside the UNet."""
         import diffusers
 
-        plain = diffusers.UNet2DModel.from_config({**self.unet.config, "class_embed_type": None})
+        # where these weights were read from before is no business of the folder's
+        config = {name: value for name, value in self.unet.config.items() if name != "_name_or_path"}
+        plain = diffusers.UNet2DModel.from_config({**config, "class_embed_type": None})
         plain.load_state_dict(self.unet.state_dict())
         plain.half().save_pretrained(folder / "unet")
         pipeline, options = PIPELINES[self.scheduler_name]
