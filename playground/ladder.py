@@ -64,8 +64,7 @@ def samplers_of(recipe: Recipe) -> tuple[str, ...]:
 
 def places_of(recipe: Recipe, zoo: Zoo) -> tuple[float, ...]:
     """The rungs of a ladder, which stay among few steps for a model that was made for few."""
-    is_quick = "steps" in zoo.card(recipe.dataset, recipe.model).settings
-    return FEW if is_quick and recipe.ladder == "steps" else RUNGS[recipe.ladder]
+    return FEW if zoo.card(recipe.dataset, recipe.model).is_quick and recipe.ladder == "steps" else RUNGS[recipe.ladder]
 
 
 def reference_of(recipe: Recipe, zoo: Zoo) -> float:

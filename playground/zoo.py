@@ -71,6 +71,11 @@ class Card:
         """Recipe fields that a model was made for, such as a few steps, where it cannot do with those of others."""
         return self.facts["facts"].get("settings", {})
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether it was made for a number of steps of its own, which is few."""
+        return "steps" in self.settings
+
     def numbers(self, fact: str, count: int | None = None) -> list[float]:
         """A measured list such as "latent_extent"; a dot leads to a list within.
 

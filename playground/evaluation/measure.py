@@ -267,7 +267,7 @@ def measure(card: Card, ruler: Ruler, plan: Plan, root: Path, work: Path) -> Met
     labels = (1,) * len(ruler.dataset.attributes) if hears_labels else ()
     recipe = replace(as_made(usual(ruler.dataset), card), labels=labels, steps=source.steps)
     if is_diffusion:
-        compared = replace(plan, ladder=FEW) if "steps" in card.settings else plan
+        compared = replace(plan, ladder=FEW) if card.is_quick else plan
         metrics |= {
             "steps": source.steps,
             "sampler": recipe.sampler,

@@ -18,7 +18,7 @@ from playground import edits, limits, render
 from playground.datasets.base import UnfinishedTextError
 from playground.edits import Edit, Source
 from playground.recipe import Recipe
-from playground.ui import controls, instant, views
+from playground.ui import controls, views
 from playground.ui.board import chooser, swatch, value_name
 from playground.ui.lanes import LIVE, NEWEST_WINS
 from playground.ui.page import Page, Tab, granted, on_any, only, recipe_from, static
@@ -229,7 +229,7 @@ def in_both(words: Words, key: str, value: tuple[str, str]) -> str:
 def row(page: Page, card: Card, source: Source, change: Sequence[int], edit: Edit | None) -> str:
     """One model: how it changes one thing, its pictures under the wipe, what it kept."""
     words = page.words
-    title = f"model_{card.model}" if instant.is_quick(card) else ""
+    title = f"model_{card.model}" if card.is_quick else ""
     title = title if title in words.table else title_key(card, source)
     said = words.both("change_waits") if edit is None else ""
     if edit is not None and not edit.is_last:

@@ -153,7 +153,7 @@ def sentence(page: Page, card: Card) -> str:
     network = page.zoo.open(card.dataset, card.model).network
     is_plain = isinstance(network, VAE) and not network.config.is_variational
     is_deaf = isinstance(network, VAE) and page.dataset.attributes and not network.config.cardinalities
-    if instant.is_quick(card):
+    if card.is_quick:
         return instant.compared(page, card)
     notes = [page.words.both("compare_ae_note" if is_plain else f"compare_{card.family}_note")]
     return " ".join(notes + ([page.words.both("compare_deaf")] if is_deaf else []))

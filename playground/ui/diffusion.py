@@ -581,7 +581,7 @@ def build(page: Page) -> Tab:
         """What is wished for now; a quick model draws it at once, unless it is too much or `is_job` wants it anyway."""
         said, costs, recipe = ask(page, wishes, visitor, lambda: wanted(page, chosen, values), again)
         changes = {"state": said, "budget": costs}
-        if recipe is not None and not again and instant.is_quick(page.zoo.card(recipe.dataset, recipe.model)):
+        if recipe is not None and not again and page.zoo.card(recipe.dataset, recipe.model).is_quick:
             over = too_much_at_once(page, recipe)
             if not over:
                 changes |= at_once(page, wishes, visitor) or {"state": gr.skip()}
@@ -627,7 +627,7 @@ def build(page: Page) -> Tab:
     def meet(name: str) -> list[object]:
         """A guest is introduced, and what it cannot hear is put away; a quick model has step numbers of its own."""
         card = page.zoo.card(page.dataset.name, name)
-        is_told, is_quick = gr.update(visible=not card.is_guest), instant.is_quick(card)
+        is_told, is_quick = gr.update(visible=not card.is_guest), card.is_quick
         rows = [gr.update(visible=not is_quick), gr.update(visible=is_quick)]
         return [introduction(page, name), is_told, is_told, is_told, *rows]
 

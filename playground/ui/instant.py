@@ -53,20 +53,15 @@ TEXT: Table = {
 Turn = tuple[str, str]  # the model that a visitor chose, and the one before it
 
 
-def is_quick(card: Card) -> bool:
-    """Whether a model was made for a number of steps of its own."""
-    return "steps" in card.settings
-
-
 def quick_models(page: Page) -> list[str]:
     """The names of a page's models that were made for a few steps; none on a data set that has no such."""
-    return [card.model for card in page.zoo.cards(page.dataset.name, "diffusion") if is_quick(card)]
+    return [card.model for card in page.zoo.cards(page.dataset.name, "diffusion") if card.is_quick]
 
 
 def introduction(page: Page, model: str) -> str:
     """What a quick model is; that there is one, of every other model; nothing where there is none."""
     card = page.zoo.card(page.dataset.name, model)
-    if is_quick(card):
+    if card.is_quick:
         return f'<p class="pg-note">{page.words.both("instant_note", teacher=teacher_of(card))}</p>'
     return f'<p class="pg-note">{page.words.both("instant_hint")}</p>' if quick_models(page) else ""
 
@@ -85,7 +80,7 @@ def teacher_of(card: Card) -> str:
 
 def fits_the_live_lane(card: Card, total_evaluations: int) -> bool:
     """Whether so many network evaluations are few enough to be made at every touch."""
-    return is_quick(card) and total_evaluations <= limits.MAX_LIVE_EVALUATIONS
+    return card.is_quick and total_evaluations <= limits.MAX_LIVE_EVALUATIONS
 
 
 def turned(model: str, last: Turn) -> Turn:
