@@ -11,6 +11,11 @@ from playwright.sync_api import Locator, Page, expect
 
 from playground.recipe import Recipe, from_query
 
+FINISHED = """(place) => {
+  const view = document.querySelector(place);
+  return view && view.querySelector("a.pg-save") ? view.querySelector("[data-query]").dataset.query : null;
+}"""
+
 
 def pictures(page: Page, tab: str) -> list[bytes]:
     """The bytes of every picture in a tab's result, in order."""
@@ -29,6 +34,18 @@ def query(page: Page, tab: str) -> str:
     button = page.locator(f"#{tab}-view [data-query]")
     expect(button).to_be_visible(timeout=15_000)
     return unquote(button.get_attribute("data-query"))
+
+
+def finished(page: Page, tab: str, **wanted: object) -> Recipe:
+    """Waits until a finished result with these recipe fields is shown; its recipe."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        link = page.evaluate(FINISHED, f"#{tab}-view")
+        recipe = link and from_query(link)
+        if recipe and all(getattr(recipe, name) == value for name, value in wanted.items()):
+            return recipe
+        page.wait_for_timeout(50)
+    raise AssertionError(f"no result with {wanted}; the status says: {page.locator(f'#{tab}-status').inner_text()}")
 
 
 def changes(page: Page, tab: str, act: Callable[[], object]) -> list[bytes]:

@@ -20,13 +20,13 @@ from playwright.sync_api import Locator, Page, expect
 from playground import render
 from playground.generate import Frame, generate
 from playground.ladder import CLOSE
-from playground.recipe import DEFAULT, Recipe, from_query
+from playground.recipe import DEFAULT, Recipe
 from playground.sampling.reverse import STOCHASTIC
 from playground.ui import diffusion
 from playground.ui.wishes import Wishes
 from playground.zoo import Zoo
 from tests.browser import DESKTOP, PHONE
-from tests.journey import choose, fits_the_screen, open_tab, query, shown_recipe
+from tests.journey import choose, finished, fits_the_screen, open_tab, query, shown_recipe
 
 Visit = Callable[..., Page]
 PREVIEWS = """() => {
@@ -75,24 +75,6 @@ def status(page: Page) -> Locator:
     return page.locator("#diffusion-status .pg-status")
 
 
-FINISHED = """() => {
-  const view = document.querySelector("#diffusion-view");
-  return view && view.querySelector("a.pg-save") ? view.querySelector("[data-query]").dataset.query : null;
-}"""
-
-
-def finished(page: Page, **wanted: object) -> Recipe:
-    """Waits until a finished result with these recipe fields is shown; its recipe."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        link = page.evaluate(FINISHED)
-        recipe = link and from_query(link)
-        if recipe and all(getattr(recipe, name) == value for name, value in wanted.items()):
-            return recipe
-        page.wait_for_timeout(50)
-    raise AssertionError(f"no result with {wanted}; the status says: {page.locator('#diffusion-status').inner_text()}")
-
-
 def saved_png(page: Page) -> bytes:
     link = page.locator("#diffusion-view a.pg-save").first.get_attribute("href")
     return base64.b64decode(link.split(",", 1)[1])
@@ -129,11 +111,11 @@ def test_a_picture_forms_and_every_step_can_be_seen_again(
 ) -> None:
     page = open_page(width)
     open_tab(page, "diffusion")
-    finished(page, count=4, steps=DEFAULT.steps, sampler=DEFAULT.sampler)
+    finished(page, "diffusion", count=4, steps=DEFAULT.steps, sampler=DEFAULT.sampler)
     monkeypatch.setattr(diffusion, "generate", Spy(0.1))
     page.evaluate(PREVIEWS)
     page.locator("#diffusion-steps-10").click()
-    recipe = finished(page, steps=10)
+    recipe = finished(page, "diffusion", steps=10)
     previews = [int(step) for step in page.evaluate("window.previews")]
     assert len(previews) >= 3
     assert previews == sorted(previews)
@@ -182,7 +164,7 @@ def test_a_picture_forms_and_every_step_can_be_seen_again(
 def test_on_a_phone_the_picture_forms_beside_the_button(open_page: Visit) -> None:
     page = open_page(PHONE)
     open_tab(page, "diffusion")
-    finished(page)
+    finished(page, "diffusion")
     button, panels = (page.locator(place).bounding_box() for place in ("#diffusion-go", "#diffusion-view .pg-panels"))
     assert 0 < panels["y"] - (button["y"] + button["height"]) < 150
 
@@ -210,7 +192,7 @@ def test_a_newer_choice_ends_the_work_on_an_older_one(open_page: Visit, spy: Spy
     for digit in ("1", "2", "3", "4"):
         choose(page, "diffusion-labels-0", digit)
     page.locator("#diffusion-steps-5").click()
-    finished(page, labels=(5,), steps=5)
+    finished(page, "diffusion", labels=(5,), steps=5)
     assert spy.recipes[-1].labels == (5,)
     assert spy.running == 0
     assert spy.most_running == 1
@@ -244,7 +226,7 @@ def test_visitors_take_turns_and_get_their_own_pictures(open_page: Visit, spy: S
 
 def test_a_link_gives_the_same_bytes_in_another_browser(open_page: Visit) -> None:
     page = open_page(query="model=ddpm&labels=4&seed=99&count=2&steps=12&sampler=ddim&eta=0.5&guidance_scale=2.0")
-    recipe = finished(page, seed=99)
+    recipe = finished(page, "diffusion", seed=99)
     assert (recipe.steps, recipe.sampler, recipe.eta, recipe.guidance_scale) == (12, "ddim", 0.5, 2.0)
     other = open_page(PHONE, locale="ko-KR", query=query(page, "diffusion"))
     finished(other, seed=99)
@@ -259,7 +241,7 @@ def test_a_link_gives_the_same_bytes_in_another_browser(open_page: Visit) -> Non
     choose(page, "diffusion-sampler", "Heun")
     expect(page.locator("#diffusion-eta")).to_be_hidden()
     expect(page.locator("#diffusion-sampler-note")).to_contain_text("asks the network twice")
-    assert finished(page, sampler="heun").eta == 0, "a control that is not there says nothing"
+    assert finished(page, "diffusion", sampler="heun").eta == 0, "a control that is not there says nothing"
 
 
 def test_an_impossible_recipe_is_a_sentence_and_harms_nothing(open_page: Visit) -> None:
@@ -269,19 +251,19 @@ def test_an_impossible_recipe_is_a_sentence_and_harms_nothing(open_page: Visit) 
     expect(status(page)).to_contain_text("take fewer steps or fewer pictures")
     expect(page.locator("#diffusion-cost .pg-over")).to_be_visible()
     page.locator("#diffusion-steps-5").click()
-    finished(page, steps=5, count=5)
+    finished(page, "diffusion", steps=5, count=5)
     expect(refusal).to_have_count(0)
     page.locator("#diffusion-seed input").fill("")
     expect(refusal).to_contain_text("seed must be a whole number from 0 to 4294967295")
     page.locator("#diffusion-seed input").fill("8")
-    finished(page, seed=8)
+    finished(page, "diffusion", seed=8)
 
 
 def test_the_digit_picker_gives_that_digit(open_page: Visit, real_zoo: Zoo) -> None:
     page = open_page(query="model=ddpm&count=8&seed=40&steps=12")
-    finished(page, count=8)
+    finished(page, "diffusion", count=8)
     choose(page, "diffusion-labels-0", "7")
-    recipe = finished(page, labels=(8,))
+    recipe = finished(page, "diffusion", labels=(8,))
     sheet = pixels(saved_png(page))[::8, ::8]
     made = torch.from_numpy(sheet.reshape(2, 32, 4, 32).swapaxes(1, 2).reshape(8, -1).astype(np.float32))
     reference = real_zoo.reference(recipe.dataset)
@@ -293,9 +275,9 @@ def test_the_digit_picker_gives_that_digit(open_page: Visit, real_zoo: Zoo) -> N
 
 def test_a_walk_goes_somewhere_and_ends_in_a_film(open_page: Visit) -> None:
     page = open_page(query="model=ddpm&labels=4&seed=5&count=6&steps=5")
-    finished(page, task="sample")
+    finished(page, "diffusion", task="sample")
     choose(page, "diffusion-task", "Walk between two seeds")
-    recipe = finished(page, task="walk", sampler=diffusion.WALKER)
+    recipe = finished(page, "diffusion", task="walk", sampler=diffusion.WALKER)
     assert recipe.sampler not in STOCHASTIC, "fresh noise at every step drowns the noise that is walked"
     strip = page.locator("#diffusion-view .pg-strip img")
     expect(strip).to_have_count(6)
@@ -303,10 +285,10 @@ def test_a_walk_goes_somewhere_and_ends_in_a_film(open_page: Visit) -> None:
     expect(page.locator("#diffusion-view img.pg-film")).to_be_visible()
     expect(page.locator("#diffusion-view [data-row]")).to_have_count(4)
     page.locator("#diffusion-seed-to input").fill("9")
-    finished(page, task="walk", seed_to=9)
+    finished(page, "diffusion", task="walk", seed_to=9)
     choose(page, "diffusion-task", "Make pictures")
     expect(page.locator("#diffusion-seed-to")).to_be_hidden()
-    assert finished(page, task="sample").seed_to == DEFAULT.seed_to
+    assert finished(page, "diffusion", task="sample").seed_to == DEFAULT.seed_to
 
 
 def test_only_the_newest_wish_is_worked_on_and_only_once() -> None:

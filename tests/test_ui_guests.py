@@ -20,7 +20,7 @@ from playground.ui import api, diffusion, guest
 from playground.ui.text import Words
 from playground.zoo import Zoo
 from tests.browser import DESKTOP, PHONE, serving, visiting
-from tests.journey import choose, fits_the_screen, open_tab, pictures, query, shown_recipe
+from tests.journey import choose, finished, fits_the_screen, open_tab, pictures, query
 from tests.test_guests import SIDE, tiny_pipeline
 
 Visit = Callable[..., Page]
@@ -48,18 +48,6 @@ def address(hosting: Zoo) -> Iterator[str]:
 def open_page(address: str, chromium: Browser) -> Iterator[Visit]:
     with visiting(address, chromium) as visit:
         yield visit
-
-
-def finished(page: Page, tab: str, **wanted: object) -> Recipe:
-    """Waits for a finished result with these recipe fields."""
-    expect(page.locator(f"#{tab}-view a.pg-save").first).to_be_visible()
-    for _ in range(300):
-        recipe = shown_recipe(page, tab)
-        is_done = page.locator(f"#{tab}-view a.pg-save").count() > 0
-        if is_done and all(getattr(recipe, name) == value for name, value in wanted.items()):
-            return recipe
-        page.wait_for_timeout(100)
-    raise AssertionError(f"no result with {wanted}, but {recipe}")
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])

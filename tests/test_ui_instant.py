@@ -28,7 +28,7 @@ from playground.ui.text import COMMON, Words
 from playground.ui.wishes import Wishes
 from playground.zoo import Zoo, read_card
 from tests.browser import serving, visiting
-from tests.journey import choose, fits_the_screen, open_tab, pictures, shown_recipe, slider
+from tests.journey import choose, finished, fits_the_screen, open_tab, pictures, shown_recipe, slider
 
 Visit = Callable[..., Page]
 DRAG = """(range, values) => { for (const value of values) {
@@ -78,17 +78,6 @@ def quick(**chosen: object) -> Recipe:
     return Recipe(model="instant", **{**SETTINGS, **chosen})
 
 
-def shows(page: Page, **wanted: object) -> Recipe:
-    """Waits until a finished picture with these recipe fields is there; its recipe."""
-    for _ in range(600):
-        recipe = shown_recipe(page, "diffusion")
-        is_finished = page.locator("#diffusion-view a.pg-save").count() > 0
-        if is_finished and all(getattr(recipe, name) == value for name, value in wanted.items()):
-            return recipe
-        page.wait_for_timeout(100)
-    raise AssertionError(f"{wanted} is not shown but {shown_recipe(page, 'diffusion')}")
-
-
 def saved_png(page: Page) -> bytes:
     link = page.locator("#diffusion-view a.pg-save").first.get_attribute("href")
     return base64.b64decode(link.partition(",")[2])
@@ -118,13 +107,13 @@ def test_a_model_that_was_made_for_settings_is_named_and_gives_them_to_the_contr
     page = open_students_page()
     open_tab(page, "diffusion")
     start = usual(DATASETS["digits"])
-    shows(page, model="ddpm", steps=start.steps)
+    finished(page, "diffusion", model="ddpm", steps=start.steps)
     expect(page.locator("#diffusion-guest")).to_contain_text("Pick Instant diffusion", use_inner_text=True)
     slider(page, "diffusion-steps").fill("50")
-    shows(page, model="ddpm", steps=50)
+    finished(page, "diffusion", model="ddpm", steps=50)
 
     choose(page, "diffusion-model", "Instant diffusion, 1–4 steps")
-    recipe = shows(page, model="instant")
+    recipe = finished(page, "diffusion", model="instant")
     assert {name: getattr(recipe, name) for name in SETTINGS} == SETTINGS
     assert (number_in(page, "steps"), number_in(page, "eta"), number_in(page, "guidance-scale")) == (
         str(SETTINGS["steps"]),
@@ -139,7 +128,7 @@ def test_a_model_that_was_made_for_settings_is_named_and_gives_them_to_the_contr
     expect(page.locator("#diffusion-status")).to_contain_text("Live: move anything", use_inner_text=True)
 
     choose(page, "diffusion-model", "Diffusion, many steps")
-    recipe = shows(page, model="ddpm", steps=start.steps)
+    recipe = finished(page, "diffusion", model="ddpm", steps=start.steps)
     assert all(getattr(recipe, name) == getattr(start, name) for name in SETTINGS)
     expect(slider(page, "diffusion-steps")).to_have_attribute("max", str(limits.MAX_STEPS))
     expect(page.locator("#diffusion-few-3")).to_be_hidden()
@@ -159,7 +148,7 @@ def test_a_model_that_was_made_for_settings_is_named_and_gives_them_to_the_contr
 def test_a_link_is_made_as_it_says_whatever_the_card_states(open_students_page: Visit, query: str) -> None:
     page = open_students_page(query=query)
     wanted = dict(pair.split("=") for pair in query.split("&"))
-    recipe = shows(page, model="instant", seed=int(wanted["seed"]))
+    recipe = finished(page, "diffusion", model="instant", seed=int(wanted["seed"]))
     expected = {name: getattr(Recipe(), name) for name in SETTINGS}
     expected |= {k: type(expected[k])(v) for k, v in wanted.items() if k in expected}
     assert {name: getattr(recipe, name) for name in SETTINGS} == expected
@@ -167,7 +156,13 @@ def test_a_link_is_made_as_it_says_whatever_the_card_states(open_students_page: 
     page.wait_for_timeout(500)
     assert shown_recipe(page, "diffusion") == recipe, "the card's settings must not come after the link's"
     choose(page, "diffusion-model", "Diffusion, many steps")  # also after a link the settings are given back
-    shows(page, model="ddpm", steps=usual(DATASETS["digits"]).steps, sampler=usual(DATASETS["digits"]).sampler)
+    finished(
+        page,
+        "diffusion",
+        model="ddpm",
+        steps=usual(DATASETS["digits"]).steps,
+        sampler=usual(DATASETS["digits"]).sampler,
+    )
 
 
 def test_the_pictures_follow_every_touch_without_the_queue_and_are_the_jobs_own_bytes(
@@ -175,17 +170,17 @@ def test_the_pictures_follow_every_touch_without_the_queue_and_are_the_jobs_own_
 ) -> None:
     page = open_students_page()
     open_tab(page, "diffusion")
-    shows(page, model="ddpm")
+    finished(page, "diffusion", model="ddpm")
     choose(page, "diffusion-model", "Instant")
-    shows(page, model="instant", steps=SETTINGS["steps"])
+    finished(page, "diffusion", model="instant", steps=SETTINGS["steps"])
     queued: list[str] = []
     page.on("request", lambda request: queued.append(request.url) if "queue/join" in request.url else None)
     slider(page, "diffusion-steps").evaluate(DRAG, [3, 2, 1, 2, 3])
-    shows(page, steps=3)
+    finished(page, "diffusion", steps=3)
     choose(page, "diffusion-labels-0", "7")
-    shows(page, labels=(8,))
+    finished(page, "diffusion", labels=(8,))
     page.locator("#diffusion-seed input").fill("77")
-    recipe = shows(page, seed=77)
+    recipe = finished(page, "diffusion", seed=77)
     assert recipe == quick(steps=3, labels=(8,), seed=77, count=diffusion.FIRST_COUNT)
     assert queued == []
     live = everything(page)
@@ -197,13 +192,13 @@ def test_the_pictures_follow_every_touch_without_the_queue_and_are_the_jobs_own_
     assert queued
     assert everything(page) == live
     slider(page, "diffusion-steps").fill("2")
-    shows(page, steps=2)
+    finished(page, "diffusion", steps=2)
     assert "Live" in status(page), "after the button the touches go on"
 
 
 def test_more_work_than_the_live_lane_bears_asks_for_the_button(open_students_page: Visit) -> None:
     page = open_students_page(query="model=instant&steps=4&sampler=ddim&eta=1.0&guidance_scale=1.0&count=4")
-    shows(page, steps=4, count=4)
+    finished(page, "diffusion", steps=4, count=4)
     before = pictures(page, "diffusion")
     slider(page, "diffusion-count").fill("13")
     over = f"52 network passes are too many to follow every touch (at most {limits.MAX_LIVE_EVALUATIONS})"
@@ -211,16 +206,16 @@ def test_more_work_than_the_live_lane_bears_asks_for_the_button(open_students_pa
     page.wait_for_timeout(500)
     assert pictures(page, "diffusion") == before
     page.locator("#diffusion-go").click()
-    shows(page, count=13)
+    finished(page, "diffusion", count=13)
     slider(page, "diffusion-count").fill("12")
-    shows(page, count=12)
+    finished(page, "diffusion", count=12)
     assert "Live" in status(page)
 
 
 def test_a_data_set_without_a_student_shows_none_of_it(open_students_page: Visit) -> None:
     page = open_students_page(path="hangul")
     open_tab(page, "diffusion")
-    shows(page, model="ddpm")
+    finished(page, "diffusion", model="ddpm")
     for part in ("model", "few-3"):
         expect(page.locator(f"#diffusion-{part}")).to_be_hidden()
     expect(page.locator("#diffusion-guest")).to_have_text("")
