@@ -25,6 +25,7 @@ class GANConfig:
     w_dim: int = 64
     widths: tuple[int, ...] = (96, 64, 64)  # from the coarsest stage upwards
     patch: int = 2  # pixels a side that the finest stage writes at once (pixel shuffle)
+    fine_width: int = 0  # channels that go over the picture once more, pixel by pixel; 0 leaves it as it was written
 
 
 def leaky_clamp(x: Tensor, slope: float = 0.1) -> Tensor:
@@ -66,6 +67,26 @@ class StyledBlock(nn.Module):
         return self.skip(x) + self.second(F.leaky_relu(hidden, SLOPE) * between)
 
 
+class FineStage(nn.Module):
+    """What a patch that is written at once leaves to be desired at its seams and within: a correction at full size.
+
+    Starts as no correction at all.
+    """
+
+    def __init__(self, in_channels: int, config: GANConfig) -> None:
+        super().__init__()
+        width = config.fine_width
+        self.features = scaled_conv(in_channels, width * config.patch**2, 3)
+        self.shuffle = nn.PixelShuffle(config.patch)
+        self.mix = scaled_conv(width + config.channels, width, 3)
+        self.pixels = scaled_conv(width, config.channels, 3, gain=0.0)
+
+    def forward(self, x: Tensor, written: Tensor) -> Tensor:
+        """x [batch, in_channels, side, side], written [batch, channels, patch x side, patch x side] -> its shape."""
+        features = torch.cat([self.shuffle(self.features(x)), written], 1)
+        return written + self.pixels(F.leaky_relu(self.mix(F.leaky_relu(features, SLOPE)), SLOPE))
+
+
 class Generator(nn.Module):
     """z -> w by the mapping network; w and labels -> picture in [-1, 1]."""
 
@@ -89,6 +110,7 @@ class Generator(nn.Module):
         del self.stages[-1][1]
         self.pixels = scaled_conv(widths[-1], config.channels * config.patch**2, 3, gain=1.0)
         self.shuffle = nn.PixelShuffle(config.patch)
+        self.fine = FineStage(widths[-1], config) if config.fine_width else None
 
     def map(self, z: Tensor) -> Tensor:
         """[batch, latent_dim] -> w, [batch, w_dim]; z is brought to unit length per dimension first."""
@@ -103,7 +125,9 @@ class Generator(nn.Module):
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
             for block in stage:
                 x = block(x, style)
-        return leaky_clamp(self.shuffle(self.pixels(F.leaky_relu(x, SLOPE))).float())
+        x = F.leaky_relu(x, SLOPE)
+        written = self.shuffle(self.pixels(x))
+        return leaky_clamp((written if self.fine is None else self.fine(x, written)).float())
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         return self.synthesize(self.map(z), labels)

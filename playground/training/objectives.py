@@ -144,8 +144,9 @@ class GANObjective:
 
     def shown(self, network: GAN) -> GAN:
         finished = deepcopy(network)
+        generator = finished.generator
         with torch.no_grad():
-            finished.generator.pixels.bias += self.pixel_shift
+            (generator.pixels if generator.fine is None else generator.fine.pixels).bias += self.pixel_shift
         return finished
 
     def sheet(self, network: GAN, labels: Tensor) -> Tensor:
