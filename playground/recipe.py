@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode
 
@@ -124,11 +125,16 @@ DEFAULT = Recipe()
 Kind = TypeVar("Kind")  # `Recipe`, or another frozen dataclass of its conduct whose every field has a default
 
 
+@cache
+def usual_fields(kind: type) -> dict[str, object]:
+    """Every field of a recipe in which nothing was chosen. Not to be changed: all who ask get the same."""
+    return vars(kind())
+
+
 def to_dict(recipe: Kind) -> dict[str, object]:
     """What differs from the defaults, with the version."""
-    default = type(recipe)()
-    chosen = {name: value for name, value in asdict(recipe).items() if value != getattr(default, name)}
-    return {"v": VERSION, **chosen}
+    usual = usual_fields(type(recipe))
+    return {"v": VERSION, **{name: value for name, value in vars(recipe).items() if value != usual[name]}}
 
 
 def from_dict(values: Mapping[str, object], kind: type[Kind] = Recipe) -> Kind:

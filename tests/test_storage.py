@@ -1,12 +1,16 @@
-"""8-bit weights: how near they stay, that they stay the same when saved again, and what is refused."""
+"""Weights in 8 bits: how near they stay, that they stay the same when saved again, and what is refused."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from playground.models import DiffusionConfig, load_model, save_model
+from playground.models.diffusion import LARGE, Diffusion
 from playground.models.storage import SCALE, TOP, in_eight_bits, packed, unpacked
 
 SHAPES = [(5, 7), (4, 3, 3, 3), (1, 1)]
@@ -59,3 +63,35 @@ def test_a_matrix_without_its_scales_is_refused() -> None:
 def test_a_scale_of_no_matrix_is_a_name_of_its_own() -> None:
     """So that the network, which has no such weight, refuses it."""
     assert set(unpacked({"a": torch.ones(2, 2), "a" + SCALE: torch.ones(2)})) == {"a", "a" + SCALE}
+
+
+@pytest.fixture(scope="module")
+def unet() -> Diffusion:
+    """With matrices on both sides of what counts as large."""
+    torch.manual_seed(0)
+    return Diffusion.from_config(DiffusionConfig(8, 1, (3,), block_out_channels=(16, 64), norm_num_groups=4)).eval()
+
+
+def test_large_matrices_of_a_unet_come_back_as_near_as_8_bit_floats_are(unet: Diffusion, tmp_path: Path) -> None:
+    save_model(unet, tmp_path)
+    back = load_model(tmp_path).unet.state_dict()
+    sizes = set()
+    for name, weight in unet.unet.state_dict().items():
+        is_large = weight.ndim > 1 and weight.numel() > LARGE
+        sizes.add(is_large)
+        error = float((back[name] - weight).norm() / weight.norm().clamp(min=1e-12))
+        assert error < (0.04 if is_large else 0.001), name
+        assert back[name].dtype == torch.float32
+    assert sizes == {True, False}
+
+
+def test_a_unets_file_takes_little_more_than_a_byte_a_number_and_stays_the_same_when_saved_again(
+    unet: Diffusion, tmp_path: Path
+) -> None:
+    save_model(unet, tmp_path / "once")
+    save_model(load_model(tmp_path / "once"), tmp_path / "twice")
+    once, twice = (next((tmp_path / name / "unet").glob("*.safetensors")) for name in ("once", "twice"))
+    assert once.read_bytes() == twice.read_bytes()
+    numbers = sum(weight.numel() for weight in unet.unet.parameters())
+    small = sum(w.numel() for w in unet.unet.parameters() if w.ndim == 1 or w.numel() <= LARGE)
+    assert once.stat().st_size < numbers + small + 40_000  # and the header

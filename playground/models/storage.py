@@ -1,7 +1,8 @@
 """Weights on disk: safetensors beside a readable config; nothing is ever unpickled.
 
-A diffusion model's folder is diffusers' own, in half precision. VAE and GAN keep their matrices in 8 bits a number, a
-scale a row, and all else in half precision: half the room again, for an error of under a hundredth of a weight's size.
+VAE and GAN keep their matrices in 8 bits a number, a scale a row, and all else in half precision: half its room, for an
+error of under a hundredth of a weight's size. A diffusion model's folder is diffusers' own, which knows no such scales:
+its large matrices are 8-bit floats.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from gradio.components import Component
 from playground import limits
 from playground.datasets import Attribute
 from playground.generate import usual
+from playground.ui.lanes import QUIET
 from playground.ui.page import Page, static
 from playground.ui.text import attribute_key, hint_key, value_key
 from playground.ui.theme import swatches_class
@@ -129,9 +130,8 @@ def seed_row(page: Page, tab: str, field: str = "seed", value: int = 0) -> dict[
             dice = gr.Button(page.words.label("dice"), size="sm", min_width=80, elem_id=elem(tab, f"{field}-dice"))
             last = gr.Button(page.words.label("last_seed"), size="sm", min_width=80, elem_id=elem(tab, f"{field}-last"))
     key = elem(tab, field)
-    quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    dice.click(None, seed, seed, js=f"(seed) => window.playgroundDice('{key}', seed)", **quiet)
-    last.click(None, seed, seed, js=f"(seed) => window.playgroundLast('{key}', seed)", **quiet)
+    dice.click(None, seed, seed, js=f"(seed) => window.playgroundDice('{key}', seed)", queue=False, **QUIET)
+    last.click(None, seed, seed, js=f"(seed) => window.playgroundLast('{key}', seed)", queue=False, **QUIET)
     return {field: seed}
 
 

@@ -9,19 +9,11 @@ import gradio as gr
 
 from playground import limits
 
-LIVE = {
-    "queue": False,
-    "trigger_mode": "always_last",
-    "show_progress": "hidden",
-    "api_visibility": "private",
-}
-JOB = {
-    "concurrency_id": "jobs",
-    "concurrency_limit": 1,
-    "trigger_mode": "once",
-    "show_progress": "hidden",
-    "api_visibility": "private",
-}
+# The page says in its own words what it does. "Hidden" alone is not enough: gradio's client would still keep a status of
+# every output of every event that ever ran, and look all of them up in the whole page at each event.
+QUIET = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "private"}
+LIVE = {**QUIET, "queue": False, "trigger_mode": "always_last"}
+JOB = {**QUIET, "concurrency_id": "jobs", "concurrency_limit": 1, "trigger_mode": "once"}
 NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}  # for jobs that a newer wish ends (see `wishes`)
 
 
