@@ -39,7 +39,7 @@ from playground.ui import (
 from playground.ui.bodies import SmallBodies
 from playground.ui.door import Door
 from playground.ui.group import Group, Placed, every, place
-from playground.ui.lanes import LIVE, QUIET, LiveGate
+from playground.ui.lanes import LIVE, QUIET, RESTORED, LiveGate
 from playground.ui.page import Page
 from playground.ui.pages import RightPage, paths_of, restored, said_by, switch
 from playground.ui.text import COMMON, Words, attribute_table
@@ -81,6 +81,7 @@ def build_page(demo: gr.Blocks, page: Page, is_home: bool) -> None:
     controls = [component for each in placed for component in each.tab.controls.values()]
     rows = list(dict.fromkeys(row for each in placed for row in each.selected))
     opened = demo.load(restore, None, [notice, *rows, *controls], queue=False, **QUIET)
+    opened.then(None, js=RESTORED, queue=False, **QUIET)
     for each in placed:
         draw_when_seen(each, opened)
 

@@ -218,7 +218,7 @@ def test_visitors_take_turns_and_get_their_own_pictures(open_page: Visit, spy: S
     second = open_page(query="model=ddpm&steps=5&seed=77&count=1")
     expect(status(second)).to_contain_text("Waiting for its turn")
     first.locator("#diffusion-stop").click()
-    recipe = finished(second, seed=77, steps=5)
+    recipe = finished(second, "diffusion", seed=77, steps=5)
     assert spy.most_running == 1
     assert shown_recipe(first, "diffusion").seed == 3
     assert render.recipe_of(saved_png(second)) == recipe
@@ -229,7 +229,7 @@ def test_a_link_gives_the_same_bytes_in_another_browser(open_page: Visit) -> Non
     recipe = finished(page, "diffusion", seed=99)
     assert (recipe.steps, recipe.sampler, recipe.eta, recipe.guidance_scale) == (12, "ddim", 0.5, 2.0)
     other = open_page(PHONE, locale="ko-KR", query=query(page, "diffusion"))
-    finished(other, seed=99)
+    finished(other, "diffusion", seed=99)
     assert saved_png(other) == saved_png(page)
     assert render.recipe_of(saved_png(other)) == recipe
     for field, value in {"steps": "12", "count": "2", "eta": "0.5", "guidance-scale": "2"}.items():

@@ -578,16 +578,18 @@ def build(page: Page) -> Tab:
     def answer(
         values: dict[Component, object], visitor: str, again: bool = False, is_job: bool = False
     ) -> dict[Component, object]:
-        """What is wished for now; a quick model draws it at once, unless it is too much or `is_job` wants it anyway."""
+        """What is wished for now; a quick model draws it at once, unless it is too much or `is_job`: what is looked at
+        for the first time may take seconds to be opened, and only a job says meanwhile that it works."""
         said, costs, recipe = ask(page, wishes, visitor, lambda: wanted(page, chosen, values), again)
         changes = {"state": said, "budget": costs}
-        if recipe is not None and not again and page.zoo.card(recipe.dataset, recipe.model).is_quick:
+        is_touch = recipe is not None and not again and not is_job
+        if is_touch and page.zoo.card(recipe.dataset, recipe.model).is_quick:
             over = too_much_at_once(page, recipe)
-            if not over:
-                changes |= at_once(page, wishes, visitor) or {"state": gr.skip()}
-            elif not is_job:
+            if over:
                 wishes.want(visitor, None)
                 changes["state"] = over
+            else:
+                changes |= at_once(page, wishes, visitor) or {"state": gr.skip()}
         wish = wishes.newest(visitor)
         if isinstance(costs, str) and wish is not None and wish.recipe is not None and not wish.is_taken:
             changes["budget"] = costs + WAITS
