@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.nn import functional as F
 
-from playground.models import GAN, Model
+from playground.models import GAN, GANConfig, Model
 from playground.models.conditioning import AttributeEmbedding, drop_labels
 from playground.models.diffusion import NOISE_SCHEDULE
+from playground.models.gan import Generator
 from playground.models.vae import kl_per_dimension, reconstruction_loss, sample_posterior
 from playground.training.losses import min_snr_weight, relativistic_loss, zero_centred_penalty
 
@@ -195,6 +196,34 @@ class TestLatentSpaceOfTheGAN:
     def test_only_the_direction_of_z_matters(self, gan: GAN, scale: float) -> None:
         z = normal(0, 8, 5)
         torch.testing.assert_close(gan.generator.map(scale * z), gan.generator.map(z), atol=1e-5, rtol=1e-4)
+
+
+class TestFineStage:
+    @pytest.fixture
+    def generator(self) -> Generator:
+        torch.manual_seed(0)
+        return Generator(GANConfig(12, 3, (2,), latent_dim=4, w_dim=4, widths=(8, 8), patch=3, fine_width=4))
+
+    def test_it_begins_as_no_correction(self, generator: Generator) -> None:
+        z, labels = normal(0, 5, 4), torch.tensor([[0], [1], [2], [0], [1]])
+        made = generator(z, labels)
+        generator.fine = None
+        assert torch.equal(made, generator(z, labels))
+
+    def test_it_sees_across_the_seams_of_the_patches_and_no_further_than_two_pixels(self, generator: Generator) -> None:
+        nn.init.normal_(generator.fine.pixels.weight)
+        x = torch.zeros(1, 8, 4, 4)
+        written = normal(0, 1, 3, 12, 12)
+        other = written.clone()
+        other[..., 5, 5] += 1  # at the corner of a patch
+        change = (generator.fine(x, other) - generator.fine(x, written)).abs().sum((0, 1))
+        reached = change.nonzero()
+        assert reached.min(0).values.tolist() == [3, 3]
+        assert reached.max(0).values.tolist() == [7, 7]
+
+    def test_training_reaches_it(self, generator: Generator) -> None:
+        generator(normal(0, 5, 4), torch.ones(5, 1, dtype=torch.long)).sum().backward()
+        assert generator.fine.pixels.weight.grad.any()
 
 
 def test_the_noise_schedule_ends_in_almost_pure_noise(tiny_network: Callable[..., Model]) -> None:
