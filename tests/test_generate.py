@@ -15,7 +15,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from playground import drawing, limits
 from playground.datasets import DATASETS
-from playground.generate import MAP_SIDE, Frame, generate, last
+from playground.generate import MAP_SIDE, Frame, by_lot, generate, last
 from playground.models import Diffusion
 from playground.recipe import SAMPLERS, Recipe
 from playground.sampling.noise import seeded_noise
@@ -354,3 +354,24 @@ def test_generating_changes_neither_the_network_nor_the_global_generator(tiny_zo
         last(chosen, tiny_zoo)
     assert all(torch.equal(a, b) for a, b in zip(before, states(), strict=True))
     assert torch.equal(torch.get_rng_state(), random_state)
+
+
+class TestWhatIsLeftToAModelOfFewSteps:
+    KNOWN = torch.tensor([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+
+    def test_what_is_asked_stays_and_the_rest_comes_from_one_known_row(self) -> None:
+        labels = torch.tensor([[0, 11, 0]] * 200)
+        drawn = by_lot(labels, range(200), self.KNOWN)
+        assert {tuple(row) for row in drawn.tolist()} == {(1, 11, 3), (4, 11, 6), (7, 11, 9)}
+
+    def test_each_picture_depends_on_its_own_seed_alone(self) -> None:
+        labels = torch.zeros(5, 3, dtype=torch.long)
+        all_at_once = by_lot(labels, range(5, 10), self.KNOWN)
+        assert torch.equal(all_at_once, torch.cat([by_lot(labels[:1], [k], self.KNOWN) for k in range(5, 10)]))
+
+    def test_all_characters_of_a_word_get_the_same(self) -> None:
+        labels = torch.tensor([[5, 5, 0], [6, 6, 0], [7, 7, 0]] * 20)
+        drawn = by_lot(labels, range(20), self.KNOWN).view(20, 3, 3)
+        assert torch.equal(drawn[:, :, :2], labels.view(20, 3, 3)[:, :, :2])
+        assert (drawn[:, :, 2] == drawn[:, :1, 2]).all()
+        assert len(drawn[:, 0, 2].unique()) == 3

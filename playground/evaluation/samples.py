@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from playground.datasets import Dataset
-from playground.generate import as_made, latent_spread, usual
+from playground.generate import as_made, by_lot, latent_spread, usual
 from playground.models import GAN, VAE, Diffusion
 from playground.render import to_uint8
 from playground.sampling.noise import draw_noise, seeded_generators, seeded_noise
@@ -119,6 +119,8 @@ def draw_pictures(entry: Entry, labels: Tensor, seeds: Sequence[int], steps: int
             generators = seeded_generators(seeds)
             noise = draw_noise(generators, entry.dataset.shape).contiguous(memory_format=torch.channels_last)
             scheduler = build_scheduler(chosen.sampler, network.noise_schedule)
+            if entry.card.is_quick:
+                labels = by_lot(labels, seeds, torch.from_numpy(entry.dataset.load_reference().labels))
             denoise = guided(predictor(network, precision), labels, chosen.guidance_scale)
             *_, step = reverse(denoise, scheduler, noise, steps, generators, chosen.eta)
             return step.x_next

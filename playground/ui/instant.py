@@ -25,10 +25,12 @@ TEXT: Table = {
     "model_instant": ("Instant diffusion, 1–4 steps", "즉석 확산, 1~4단계"),
     "instant_note": (
         "A <b>student</b> of <code>{teacher}</code>: it learned to arrive in a few steps where its teacher takes many. It "
-        "gains <b>speed</b>, so the pictures follow every touch; it loses some variety and finish. Compare shows both side "
-        "by side with their measured figures.",
+        "gains <b>speed</b>, so the pictures follow every touch; it loses some variety and finish. What you leave open is "
+        "drawn by lot from the seed: so few steps are too few to decide it. Compare shows both side by side with their "
+        "measured figures.",
         "<code>{teacher}</code>의 <b>제자</b>입니다. 스승이 여러 단계에 걸쳐 가는 길을 몇 단계 만에 가도록 배웠습니다. <b>빠르기</b> 때문에 "
-        "움직이는 대로 그림이 따라오지만, 다양함과 섬세함은 조금 잃습니다. 비교 탭에서 둘을 나란히 놓고 측정한 수치를 볼 수 있습니다.",
+        "움직이는 대로 그림이 따라오지만, 다양함과 섬세함은 조금 잃습니다. 고르지 않은 것은 시드로 제비를 뽑아 정합니다. 스스로 정하기에는 "
+        "단계가 너무 적기 때문입니다. 비교 탭에서 둘을 나란히 놓고 측정한 수치를 볼 수 있습니다.",
     ),
     "instant_compared": (
         "A student of <code>{teacher}</code> that learned to arrive in a few steps. It keeps what it was made for: {steps} "
