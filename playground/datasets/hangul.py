@@ -488,6 +488,5 @@ HANGUL = Dataset(
         "vae": {"images": 800_000, "label_dropout": (0.1, 0.1, 0.1, 0.25), "hidden_dim": 192},
         "gan": {"images": 560_000, "label_dropout": (0.05, 0.05, 0.05, 0.5), "w_dim": 128},
         "ddpm": {"images": 1_000_000, "label_dropout": (0.05, 0.05, 0.05, 0.4), "drop_all": 0.1},
-        "instant": {"images": 100_000},
     },
 )
