@@ -39,7 +39,7 @@ from playground.ui import (
 from playground.ui.bodies import SmallBodies
 from playground.ui.door import Door
 from playground.ui.group import Group, Placed, every, place
-from playground.ui.lanes import LIVE, QUIET, RESTORED, LiveGate
+from playground.ui.lanes import LIVE, QUIET, RESTORED, SETTLED, LiveGate
 from playground.ui.page import Page
 from playground.ui.pages import RightPage, paths_of, restored, said_by, switch
 from playground.ui.text import COMMON, Words, attribute_table
@@ -90,10 +90,10 @@ def draw_when_seen(placed: Placed, opened: Dependency) -> None:
     """A live tab of the first row is drawn at once; a job, and what a group hides, waits until somebody looks."""
     tab = placed.tab
     if tab.ask is not None:  # the first tab of a row is selected as soon as it is there
-        looked = placed.panel.select(tab.ask, tab.inputs, tab.outputs, **LIVE)
+        looked = placed.panel.select(None, js=SETTLED, **LIVE).then(tab.ask, tab.inputs, tab.outputs, **LIVE)
         looked.then(tab.draw, None, tab.outputs, **tab.options)
     elif placed.is_inner:
-        placed.panel.select(tab.draw, tab.inputs, tab.outputs, **tab.options)
+        placed.panel.select(None, js=SETTLED, **LIVE).then(tab.draw, tab.inputs, tab.outputs, **tab.options)
     else:
         opened.then(tab.draw, tab.inputs, tab.outputs, **tab.options)
 

@@ -15,6 +15,7 @@ QUIET = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "p
 LIVE = {**QUIET, "queue": False, "trigger_mode": "always_last"}
 JOB = {**QUIET, "concurrency_id": "jobs", "concurrency_limit": 1, "trigger_mode": "once"}
 RESTORED = "() => window.playgroundRestored()"
+SETTLED = "() => window.playgroundSettled()"
 ONCE_RESTORED = {**LIVE, "js": "(...values) => window.playgroundOnceRestored(values)"}  # a link's drawing comes after
 NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}  # for jobs that a newer wish ends (see `wishes`)
 

@@ -22,10 +22,14 @@ async () => {
 
   // a link sets one control after the other: nothing is drawn of what stands between, but for a visitor who is quicker
   let isRestored = false;
-  window.playgroundRestored = () => { isRestored = true; };
+  const restored = new Promise((resolve) => {
+    window.playgroundRestored = () => { isRestored = true; resolve(); };
+  });
   for (const touch of ["pointerdown", "keydown", "input"])
     document.addEventListener(touch, window.playgroundRestored, { capture: true, once: true });
   window.playgroundOnceRestored = (values) => isRestored ? values : Promise.reject("the link's own drawing follows");
+  // what is asked of a tab that has just been opened is known a moment later: it first has to come to the page
+  window.playgroundSettled = async () => { await restored; await new Promise((resolve) => setTimeout(resolve, 50)); };
 
   const root = document.documentElement;
   const asked = () => new URLSearchParams(location.search);
