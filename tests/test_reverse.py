@@ -86,7 +86,7 @@ def test_ddim_is_the_ddim_pipeline(folder: Path, steps: int, eta: float) -> None
     theirs = plain_pipeline(DDIMPipeline, folder, scheduler)
     denoise = guided(network, torch.zeros(3, 1, dtype=torch.long), 1.0)
     ours = picture(denoise, "ddim", range(5, 8), (1, 16, 16), steps, eta)
-    expected = pipeline_pictures(theirs, range(5, 8), steps, eta=eta)
+    expected = pipeline_pictures(theirs, range(5, 8), steps, eta=eta, use_clipped_model_output=True)
     torch.testing.assert_close((ours / 2 + 0.5).clamp(0, 1), expected, atol=1e-5, rtol=0)
 
 
@@ -164,6 +164,24 @@ def test_ddim_lands_where_its_closed_form_does(steps: int) -> None:
     run = list(reverse(exact_velocity, scheduler, ends, steps, seeded_generators([0, 1])))
     low, high = run[-1].x_next.flatten().tolist()
     assert (high - low) / 2 == pytest.approx(first_order_spread([step.t for step in run], 0.0), rel=1e-3)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 16, 250])
+def test_ddim_stays_on_the_line_of_a_picture_that_had_to_be_clipped(steps: int) -> None:
+    """As strong guidance asks for: three times as black and as white as a picture can be, at every step."""
+    wanted = torch.tensor([-1.0, 1.0]).repeat(32).view(1, 1, 8, 8)
+
+    def overshooting(x_t: Tensor, t: Tensor) -> Tensor:
+        a = ALPHAS_CUMPROD[int(t)]
+        return velocity(3 * wanted, (x_t - a.sqrt() * 3 * wanted) / (1 - a).sqrt(), a)
+
+    noise = draw_noise(seeded_generators([1]), (1, 8, 8))
+    run = list(reverse(overshooting, build_scheduler("ddim", NOISE_SCHEDULE), noise, steps, seeded_generators([1])))
+    a = ALPHAS_CUMPROD[int(run[0].t)]
+    own = (noise - a.sqrt() * wanted) / (1 - a).sqrt()
+    for step in run:
+        torch.testing.assert_close(step.x_t, add_noise(wanted, own, ALPHAS_CUMPROD[int(step.t)]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(run[-1].x_next, wanted, atol=1e-5, rtol=0)
 
 
 @every_sampler

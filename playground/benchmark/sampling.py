@@ -26,6 +26,7 @@ from playground.zoo import Card, Zoo
 BATCHES = (1, 16)
 LARGE_BATCHES = (1, 16, 64, 256, 1024)  # for a GPU, which small ones leave idle
 PIPELINES = {"ddpm": (DDPMPipeline, DDPMScheduler), "ddim": (DDIMPipeline, DDIMScheduler)}
+OPTIONS = {DDIMPipeline: {"use_clipped_model_output": True}}  # noise that goes with the clipped picture, as ours
 
 Figures = dict[str, object]
 
@@ -99,7 +100,8 @@ def pipeline_of(card: Card, sampler: str, noise_schedule: Mapping[str, object]) 
 def pictures_of(pipeline: DiffusionPipeline, seeds: Sequence[int], steps: int) -> Tensor:
     """[seeds, channels, size, size] in [-1, 1]."""
     generators = seeded_generators(seeds)
-    made = pipeline(len(generators), generator=generators, num_inference_steps=steps, output_type="np").images
+    options = OPTIONS.get(type(pipeline), {})
+    made = pipeline(len(generators), generator=generators, num_inference_steps=steps, output_type="np", **options).images
     return torch.from_numpy(made).permute(0, 3, 1, 2) * 2 - 1
 
 

@@ -59,6 +59,16 @@ def predictions(prediction_type: str, x_t: Tensor, output: Tensor, a: Tensor) ->
     return (x_t - (1 - a).sqrt() * output) / a.sqrt(), output
 
 
+def clipped(x_t: Tensor, x0: Tensor, a: Tensor, extent: float = 1.0) -> tuple[Tensor, Tensor]:
+    """The clean picture clipped to [-extent, extent], and the noise that then makes up the rest of x_t.
+
+    Were the noise left as predicted, the two would no longer make x_t, and a deterministic sampler under strong guidance
+    would drift further from any picture with every step.
+    """
+    x0 = x0.clamp(-extent, extent)
+    return x0, (x_t - a.sqrt() * x0) / (1 - a).sqrt()
+
+
 def drowned_from(alphas_cumprod: Tensor, snr: float = DROWNED_SNR) -> int | None:
     """The first t at which the signal-to-noise ratio has fallen below `snr`; None where it never does."""
     below = torch.nonzero(signal_to_noise(alphas_cumprod) < snr)

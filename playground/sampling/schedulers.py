@@ -19,16 +19,17 @@ from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncest
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
 
-from playground.sampling.forward import predictions
+from playground.sampling.forward import clipped, predictions
 
 TRAILING = {"timestep_spacing": "trailing"}  # start at the last noise level, where the noise really is pure
 
 
 class DDIM(DDIMScheduler):
-    """DDIM whose every step ends where the next one begins.
+    """DDIM whose every step ends where the next one begins, and whose noise goes with its clipped picture.
 
     diffusers' own goes down by `num_train_timesteps // steps` levels each time, which misses the next level, and in the
-    end the clean picture, wherever `steps` does not divide the number of levels.
+    end the clean picture, wherever `steps` does not divide the number of levels; and it goes on with the noise that the
+    network predicted unless it is told `use_clipped_model_output`.
     """
 
     def step(
@@ -40,7 +41,7 @@ class DDIM(DDIMScheduler):
         a_next = self.alphas_cumprod[later[0]] if len(later) else self.final_alpha_cumprod
         x0, eps = predictions(self.config.prediction_type, sample, model_output, a)
         if self.config.clip_sample:
-            x0 = x0.clamp(-self.config.clip_sample_range, self.config.clip_sample_range)
+            x0, eps = clipped(sample, x0, a, self.config.clip_sample_range)
         sigma = eta * ((1 - a_next) / (1 - a) * (1 - a / a_next)).sqrt()
         x_next = a_next.sqrt() * x0 + (1 - a_next - sigma**2).sqrt() * eps
         if eta > 0:

@@ -21,7 +21,7 @@ from playground.models.conditioning import drop_labels
 from playground.models.diffusion import Diffusion, add_noise
 from playground.models.gan import Discriminator
 from playground.recipe import Recipe
-from playground.sampling.forward import predictions
+from playground.sampling.forward import clipped, predictions
 from playground.sampling.reverse import build_scheduler, guided, reverse
 from playground.training.losses import discriminator_losses, relativistic_loss
 from playground.training.objectives import SHEET_LATENT_SEED, Dropout, noise_like
@@ -106,8 +106,8 @@ class InstantObjective:
 
         denoise = guided(teach, labels, self.guidance_scale)
         a, s = self.signal(t), t - len(self.alphas_cumprod) // self.path_steps
-        x0, eps = predictions(self.teacher.noise_schedule["prediction_type"], x_t, denoise(x_t, t[0]), a)
-        x0 = x0.clamp(-1, 1)
+        x0, _ = predictions(self.teacher.noise_schedule["prediction_type"], x_t, denoise(x_t, t[0]), a)
+        x0, eps = clipped(x_t, x0, a)
         x_s = add_noise(x0, eps, self.signal(s))
         seen = predicted_x0(self.network.student, x_s, s.clamp(min=0), labels, self.signal(s.clamp(min=0)))
         return torch.where((s < 0)[:, None, None, None], x0, seen)

@@ -78,12 +78,12 @@ TEXT = {
         "Without fresh noise a sampler follows one curve from the seed's noise to one picture, the solution of dx/dt = "
         "f(x, t) that Song et al. 2021 call the probability flow. Fewer steps cut its corners: halving the stride of a "
         "first-order rule (Euler, DDIM) about halves the error, of a second-order rule (DPM-Solver++, Heun) quarters it. "
-        "So the pictures converge as the steps go up, unless something else bends the path: DDIM here clips every "
-        "prediction to what a picture can be, and each stride then leads to a slightly different place.",
+        "So the pictures converge as the steps go up. One that stands near a fork (a beard, or none?) may leap from one way "
+        "to the other before it settles.",
         "새 잡음을 더하지 않는 샘플러는 시드의 잡음에서 한 그림까지 하나의 곡선을 따라갑니다. Song 외 2021이 확률 흐름이라 부른 "
         "dx/dt = f(x, t)의 해입니다. 단계가 적으면 굽은 길을 질러갑니다. 보폭을 반으로 줄이면 1차 방법(Euler, DDIM)은 오차가 약 반으로, "
-        "2차 방법(DPM-Solver++, Heun)은 약 4분의 1로 줄어듭니다. 그래서 단계를 늘릴수록 그림이 한곳으로 모입니다. 다만 다른 것이 길을 "
-        "바꾸면 그렇지 않습니다. 여기의 DDIM은 예측을 늘 그림이 될 수 있는 범위로 자르기 때문에 보폭마다 조금씩 다른 곳에 닿습니다.",
+        "2차 방법(DPM-Solver++, Heun)은 약 4분의 1로 줄어듭니다. 그래서 단계를 늘릴수록 그림이 한곳으로 모입니다. 갈림길"
+        "(수염이 있을까, 없을까?) 가까이에 선 그림은 자리를 잡기 전에 한쪽에서 다른 쪽으로 건너뛰기도 합니다.",
     ),
     "ladder_sde": (
         "With fresh noise at every step (DDPM, SDE-DPM-Solver++, Euler ancestral) another number of steps draws other noise "
