@@ -298,9 +298,7 @@ class TestChoice:
         assert engines.key(tiny) == engines.key(replace(tiny, name="elsewhere"))
         assert engines.key(tiny) != engines.key(replace(tiny, weights="others"))
 
-    def test_with_no_time_each_form_is_asked_once_a_batch(
-        self, tiny: Subject, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_with_no_time_each_form_is_asked_once_a_batch(self, tiny: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(choice.time, "perf_counter", itertools.count().__next__)  # every call takes equally long
         asked: list[int] = []
 

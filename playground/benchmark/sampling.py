@@ -100,8 +100,8 @@ def pipeline_of(card: Card, sampler: str, noise_schedule: Mapping[str, object]) 
 def pictures_of(pipeline: DiffusionPipeline, seeds: Sequence[int], steps: int) -> Tensor:
     """[seeds, channels, size, size] in [-1, 1]."""
     generators = seeded_generators(seeds)
-    options = OPTIONS.get(type(pipeline), {})
-    made = pipeline(len(generators), generator=generators, num_inference_steps=steps, output_type="np", **options).images
+    options = {"num_inference_steps": steps, "output_type": "np", **OPTIONS.get(type(pipeline), {})}
+    made = pipeline(len(generators), generator=generators, **options).images
     return torch.from_numpy(made).permute(0, 3, 1, 2) * 2 - 1
 
 

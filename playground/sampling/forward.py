@@ -62,8 +62,8 @@ def predictions(prediction_type: str, x_t: Tensor, output: Tensor, a: Tensor) ->
 def clipped(x_t: Tensor, x0: Tensor, a: Tensor, extent: float = 1.0) -> tuple[Tensor, Tensor]:
     """The clean picture clipped to [-extent, extent], and the noise that then makes up the rest of x_t.
 
-    Were the noise left as predicted, the two would no longer make x_t, and a deterministic sampler under strong guidance
-    would drift further from any picture with every step.
+    Were the noise left as predicted, the two would no longer make x_t, and under strong guidance a deterministic
+    sampler would drift further from any picture with every step.
     """
     x0 = x0.clamp(-extent, extent)
     return x0, (x_t - a.sqrt() * x0) / (1 - a).sqrt()

@@ -15,7 +15,9 @@ QUIET = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "p
 LIVE = {**QUIET, "queue": False, "trigger_mode": "always_last"}
 JOB = {**QUIET, "concurrency_id": "jobs", "concurrency_limit": 1, "trigger_mode": "once"}
 # the first events of a page may come before its script does
-WHEN_THERE = "async () => {{ while (!window.{0}) await new Promise((resolve) => setTimeout(resolve, 20)); await window.{0}(); }}"
+WHEN_THERE = (
+    "async () => {{ while (!window.{0}) await new Promise((resolve) => setTimeout(resolve, 20)); await window.{0}(); }}"
+)
 RESTORED, SETTLED = map(WHEN_THERE.format, ("playgroundRestored", "playgroundSettled"))
 ONCE_RESTORED = {**LIVE, "js": "(...values) => window.playgroundOnceRestored(values)"}  # a link's drawing comes after
 NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}  # for jobs that a newer wish ends (see `wishes`)
