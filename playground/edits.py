@@ -92,7 +92,7 @@ def wanted_change(recipe: Recipe, zoo: Zoo) -> tuple[int, int]:
     if not attributes:
         raise ValueError(f"change needs a data set with attributes, and {recipe.dataset} has none")
     if len(recipe.change) != 2:
-        raise ValueError(f"change must name an attribute and its new value, got {limits.shown(recipe.change)}")
+        raise ValueError(f"change must be an attribute and its new label, got {limits.shown(recipe.change)}")
     index = limits.whole("change", recipe.change[0], 0, len(attributes) - 1)
     return index, limits.whole("change", recipe.change[1], 1, attributes[index].num_values)
 

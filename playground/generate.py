@@ -244,7 +244,7 @@ def changed_labels(recipe: Recipe, entry: Entry, labels: Tensor) -> Tensor:
     """The labels [n, attributes] with the recipe's one thing changed; raises ValueError where there is none such."""
     attributes = entry.dataset.attributes
     if len(recipe.change) != 2 or not attributes:
-        raise ValueError(f"change must name an attribute and its new value, got {limits.shown(recipe.change)}")
+        raise ValueError(f"change must be an attribute and its new label, got {limits.shown(recipe.change)}")
     place = limits.whole("change", recipe.change[0], 0, len(attributes) - 1)
     changed = labels.clone()
     changed[:, place] = limits.whole("change", recipe.change[1], 0, attributes[place].num_values)

@@ -175,10 +175,10 @@ def to_query(recipe: Kind) -> str:
 def from_query(query: str | Mapping[str, str], kind: type[Kind] = Recipe) -> Kind:
     """The recipe of a link's query; raises ValueError with a sentence for anything that is not one."""
     pairs = dict(parse_qsl(query, keep_blank_values=True)) if isinstance(query, str) else dict(query)
-    usual = kind()
+    known = {**vars(kind()), "v": VERSION}
     values: dict[str, object] = {}
     for name, text in pairs.items():
-        default = getattr(usual, name, VERSION if name == "v" else None)
+        default = known.get(name)
         if type(default) is str or default is None:
             values[name] = text
         elif type(default) is tuple:

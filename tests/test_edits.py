@@ -130,7 +130,7 @@ def test_the_network_that_reads_is_found_beside_the_models_and_a_damaged_one_is_
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"change": ()}, "change must name an attribute and its new value"),
+        ({"change": ()}, "change must be an attribute and its new label"),
         ({"change": (1, 1)}, "change must be a whole number from 0 to 0, got 1"),
         ({"change": (0, 0)}, "change must be a whole number from 1 to 10, got 0"),
         ({"change": (0, 11)}, "change must be a whole number from 1 to 10, got 11"),

@@ -349,3 +349,9 @@ class TestRecipeInPicture:
         Image.new("1", (9000, 9000)).save(buffer, "PNG")
         with pytest.raises(ValueError, match="pixels"):
             recipe_of(buffer.getvalue())
+
+
+@pytest.mark.parametrize("name", ["__init__", "__class__", "__dict__", "__post_init__", "seeds", "nope", ""])
+def test_a_link_can_name_fields_and_nothing_else_of_a_recipe(name: str) -> None:
+    with pytest.raises(ValueError, match=r"is not part of a recipe$"):
+        from_query({name: "1"})

@@ -135,7 +135,7 @@ REFUSALS = [
     (replace(PLAIN, task="edit", picture=9_999, dataset=list(DATASETS)[1]), "^picture must be"),
     (replace(PLAIN, task="branch", branch_at=7), "^branch_at must be a whole number from 0 to 6"),
     (replace(PLAIN, task="branch", branch_with=("paint",), paint="abc"), "^paint "),
-    (replace(PLAIN, task="branch", branch_with=("label",)), "^change must name an attribute"),
+    (replace(PLAIN, task="branch", branch_with=("label",)), "^change must be an attribute"),
     (replace(PLAIN, task="decide", change=(4, 1)), "^change must be a whole number from 0 to 0"),
     (replace(PLAIN, task="decide", change=(0, 11)), "^change must be a whole number from 0 to 10"),
     (replace(PLAIN, task="edit", model="gan"), "^task edit is not something that gan can do"),

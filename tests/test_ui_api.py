@@ -25,25 +25,29 @@ import pytest
 import torch
 from PIL import Image
 
-from playground import limits, render
+from playground import edits, limits, render
 from playground.app import build, launch
 from playground.comparison import compare, sheet
 from playground.datasets import DATASETS
 from playground.generate import evaluations_per_picture, last, usual
+from playground.ladder import RUNGS
 from playground.recipe import DEFAULT, Recipe, from_dict, from_query, to_query
 from playground.render import recipe_of, to_png, to_uint8
-from playground.ui import api
+from playground.sampling.forward import SCHEDULES, signal_levels
+from playground.sampling.noise import seeded_noise
+from playground.ui import answers, api
 from playground.zoo import Zoo
 
 NAME = next(iter(DATASETS))
 ATTRIBUTE = DATASETS[NAME].attributes[0].name
-END_POINTS = ("sample", "walk", "encode", "judge", "compare")
+END_POINTS = ("sample", "walk", "encode", "judge", "compare", "open")
 GOOD: Mapping[str, Mapping[str, object]] = {
     "sample": {"model": "gan", "labels": [3], "seed": 5},
     "walk": {"model": "vae", "seed": 5, "seed_to": 6, "count": 2},
     "encode": {"model": "vae", "picture": 3},
     "judge": {"model": "gan", "picture": 3},
     "compare": {"models": ["gan", "vae"], "seed": 5, "count": 2},
+    "open": {"link": "v=1&model=ddpm&task=branch&steps=3&seed=5&branch_at=1&branch_with=guidance"},
 }
 TRACES = re.compile(r"Traceback|\.py\b|File \"|/tmp|/home|/usr|site-packages|Error\b")
 
@@ -231,6 +235,64 @@ def test_compare_answers_a_row_a_model_and_the_sheet_of_all(served: Server, tiny
     assert base64.b64decode(answer["sheet"]) == to_png(sheet(rows), recipe)
 
 
+STEERED = (
+    "task=branch&branch_at=2&branch_with=label,guidance&change=0,3",
+    "task=decide&change=0,3&count=3",
+    "task=edit&picture=2&strength=0.5",
+    "task=blend&seed_to=6&count=3",
+)
+
+
+@pytest.mark.parametrize("query", STEERED)
+def test_a_link_of_any_task_is_done_as_the_page_does_it(served: Server, tiny_zoo: Zoo, query: str) -> None:
+    link = f"v=1&model=ddpm&steps=4&seed=5&{query}"
+    answer = served.call("open", link=f"http://127.0.0.1:7860/?{link}")
+    assert from_query(answer["link"]) == from_query(link)
+    assert pngs(answer["pictures"]) == expected_pngs(from_query(link), tiny_zoo)
+
+
+def test_a_link_of_one_change_answers_every_model_before_and_after(served: Server, tiny_zoo: Zoo) -> None:
+    recipe = Recipe(task="change", labels=(2,), change=(0, 4), seed=3, count=2, steps=3)
+    answer = served.call("open", link=to_query(recipe))
+    expected = [edit for edit in edits.change(recipe, tiny_zoo) if edit.is_last]
+    assert len(expected) > 2
+    for row, edit in zip(answer["rows"], expected, strict=True):
+        assert (row["model"], row["source"]) == (edit.card.model, edit.source)
+        assert row["share_changed"] == pytest.approx(edit.kept.share_changed)
+        for moment, pictures in (("before", edit.before), ("after", edit.after)):
+            assert [base64.b64decode(text) for text in row[moment]] == [to_png(to_uint8(p), recipe) for p in pictures]
+        if edit.kept.read_after is not None:
+            assert row["num_as_asked"] == edit.kept.num_as_asked(0, 4)
+            assert row["num_kept"] == {}
+    assert recipe_of(base64.b64decode(answer["sheet"])) == recipe
+
+
+def test_a_link_of_a_ladder_answers_every_rung_and_its_distance(served: Server, tiny_zoo: Zoo) -> None:
+    recipe = Recipe(task="ladder", ladder="guidance", model="ddpm", labels=(2,), samplers=("ddim", "heun"), steps=2)
+    answer = served.call("open", link=to_query(recipe))
+    assert [row["sampler"] for row in answer["rows"]] == ["ddim", "heun"]
+    for row in answer["rows"]:
+        assert [cell["rung"] for cell in row["cells"]] == list(RUNGS["guidance"])
+        for cell in row["cells"]:
+            (expected,) = expected_pngs(from_query(cell["link"]), tiny_zoo)
+            assert base64.b64decode(cell["png"]) == expected
+            assert (cell["distance"] == 0) == (cell["rung"] == 1)
+    assert recipe_of(base64.b64decode(answer["sheet"])) == recipe
+
+
+def test_a_link_of_the_forward_process_answers_every_schedule(served: Server, tiny_zoo: Zoo) -> None:
+    recipe = Recipe(task="forward", t=400, picture=3, seed=2)
+    answer = served.call("open", link=to_query(recipe))
+    x0, _ = tiny_zoo.reference(NAME).picture(3)
+    noise = seeded_noise([2], DATASETS[NAME].shape)
+    for told, schedule in zip(answer["schedules"], SCHEDULES, strict=True):
+        a = signal_levels(schedule)[400]
+        x_t = a.sqrt() * x0 + (1 - a).sqrt() * noise
+        assert told["schedule"] == schedule
+        assert told["snr"] == pytest.approx(float(a / (1 - a)), rel=1e-4)
+        assert base64.b64decode(told["png"]) == to_png(to_uint8(x_t[0]), recipe)
+
+
 def test_models_lists_what_there_is(served: Server, tiny_zoo: Zoo) -> None:
     answer = served.call("models")
     (dataset,) = answer["datasets"]
@@ -307,6 +369,39 @@ BAD: Mapping[str, list[object]] = {
         {"gan": 1},
         list("abcdefghi"),
     ],
+    "link": [
+        *("task=nope", "v=2", "v=", "model=nope", "model=../gan", "dataset=nope", "seed=-1", "seed=1e3", "seed=nan"),
+        *(
+            "count=17",
+            "steps=0",
+            "steps=1001",
+            "labels=99",
+            "labels=1.5",
+            "nope=1",
+            "__init__=1",
+            "task=forward&t=1000",
+        ),
+        *(
+            "task=forward&dataset=nope",
+            "task=forward&picture=99999",
+            "task=forward&drawing=AAAA",
+            "task=ladder&ladder=x",
+        ),
+        *(
+            "task=ladder&model=gan",
+            "task=ladder&model=nope",
+            "task=ladder&samplers=plms",
+            "task=change",
+            "task=change&change=0",
+        ),
+        *(
+            "task=change&change=9,1",
+            "task=change&change=0,99",
+            "task=branch&model=gan",
+            "task=edit&model=ddpm&strength=2",
+        ),
+        *("a" * 100_000, "seed=1\nseed=2", None, 5, NAN, ["seed=1"], {"seed": 1}, True),
+    ],
 }
 WRONG_TOGETHER: Mapping[str, list[dict[str, object]]] = {  # each value fine alone
     "sample": [{"model": "ddpm", "steps": 1000, "count": 16}, {"model": "ddpm", "shifts": [1.0]}],
@@ -314,6 +409,11 @@ WRONG_TOGETHER: Mapping[str, list[dict[str, object]]] = {  # each value fine alo
     "encode": [{"model": "gan"}, {"model": "ddpm"}],
     "judge": [{"model": "vae"}, {"model": "ddpm"}],
     "compare": [{"models": [], "steps": 1000, "count": 16}, {"models": ["gan", "ddpm"], "steps": 1000, "count": 5}],
+    "open": [
+        {"link": "model=ddpm&steps=1000&count=16"},
+        {"link": "task=compare&models=gan,ddpm&steps=1000&count=5"},
+        {"link": "task=decide&model=ddpm&steps=1000&change=0,1&count=11"},
+    ],
 }
 
 
@@ -339,7 +439,7 @@ def test_no_bad_value_reaches_a_network_and_the_next_visitor_is_served(
         assert len(reached) == num_layers, changed
         if len(changed) == 1:
             (name,) = changed
-            named = {"labels": f"labels|{ATTRIBUTE}", "model": "model|task"}.get(name, name)
+            named = {"labels": f"labels|{ATTRIBUTE}", "model": "model|task", "link": r"[\w' ]+"}.get(name, name)
             assert re.match(rf"({named}) (must be|needs|is not|encode is|judge is)", answer["error"]), (changed, answer)
         assert served.call(end_point, **GOOD[end_point])["link"]
         assert len(reached) > num_layers
@@ -349,7 +449,8 @@ def test_no_bad_value_reaches_a_network_and_the_next_visitor_is_served(
 def test_too_few_and_too_many_values_are_a_sentence(served: Server, reached: list[str], end_point: str) -> None:
     values = served.payload(end_point, **GOOD[end_point])
     num_layers = len(reached)
-    for wrong in ([], values[:-1], [*values, 1], [values]):
+    nested = [[values]] if len(values) > 1 else []  # one value in a list is one value
+    for wrong in ([], values[:-1], [*values, 1], *nested):
         ok, answer = served.send(end_point, wrong)
         assert not ok
         assert answer["error"] == f"values must be {len(values)} in number, got {len(wrong)}"
@@ -416,7 +517,7 @@ def test_a_fault_of_ours_is_a_sentence_too_and_the_next_call_succeeds(
         raise RuntimeError("CUDA out of memory in /srv/secret.py")
 
     with monkeypatch.context() as patched:
-        patched.setattr(api, "generate", fail)
+        patched.setattr(answers, "generate", fail)
         ok, answer = served.send("sample", served.payload("sample", **GOOD["sample"]))
     assert not ok
     assert answer["error"] == "Something went wrong on our side. Please try again."

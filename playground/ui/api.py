@@ -7,25 +7,20 @@ A value that cannot be is refused with a sentence that names the field and its l
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import asdict
 
 import gradio as gr
-from torch import Tensor
 
-from playground import limits, render
-from playground.comparison import Row, compare, compared_models, sheet, timed
-from playground.generate import Encoding, Frame, generate
-from playground.recipe import DEFAULT, SAMPLERS, Recipe, to_dict, to_query
+from playground import limits
+from playground.recipe import DEFAULT, SAMPLERS, Recipe
+from playground.ui.answers import Answer, run, run_comparison, run_link
 from playground.ui.lanes import JOB
 from playground.zoo import Card, Zoo
 
 log = logging.getLogger(__name__)
 
-Answer = dict[str, object]
 LANE = {name: JOB[name] for name in ("concurrency_id", "concurrency_limit")}
 LIMITS = (  # that a caller can meet
     "MAX_SEED",
@@ -40,92 +35,6 @@ LIMITS = (  # that a caller can meet
     "MAX_GUIDANCE",
     "MAX_COMPARED",
 )
-
-
-def png_text(pixels: object, recipe: Recipe) -> str:
-    return base64.b64encode(render.to_png(pixels, recipe)).decode()
-
-
-def picture_text(picture: Tensor, recipe: Recipe) -> str:
-    """A picture [channels, h, w] as a PNG in base64, the same bytes that the page shows."""
-    return png_text(render.to_uint8(picture), recipe)
-
-
-def about(recipe: Recipe) -> Answer:
-    """What every answer begins with."""
-    return {"recipe": to_dict(recipe), "link": to_query(recipe)}
-
-
-def progress(frame: Frame) -> float:
-    return 1.0 if frame.step is None else (frame.step.index + 1) / frame.step.total
-
-
-def made(recipe: Recipe, frame: Frame) -> list[Answer]:
-    """The pictures of a frame, each with what is known about it."""
-    pictures = [{"png": picture_text(picture, recipe)} for picture in frame.pictures]
-    for k, picture in enumerate(pictures):
-        if recipe.task in ("sample", "encode"):
-            picture["seed"] = recipe.seeds[k * recipe.count // len(pictures)]  # one for all of a word
-        if frame.realness is not None:
-            picture["realness"] = float(frame.realness[k])
-    return pictures
-
-
-def numbers(encoding: Encoding, recipe: Recipe) -> Answer:
-    """What an encoder says of a picture, in nats; "logvar" and the KL are null for a plain autoencoder."""
-
-    def values(vector: Tensor | None) -> list[float] | None:
-        return None if vector is None else vector.tolist()
-
-    return {
-        "x0": picture_text(encoding.x0[0], recipe),
-        "reconstruction": picture_text(encoding.reconstruction[0], recipe),
-        "mu": values(encoding.mu),
-        "logvar": values(encoding.logvar),
-        "recon_loss": encoding.recon_loss,
-        "kl": encoding.kl,
-        "kl_per_dimension": values(encoding.kl_per_dimension),
-    }
-
-
-def run(recipe: Recipe, zoo: Zoo) -> Iterator[Answer]:
-    """Do what a recipe of one model says."""
-    with closing(generate(recipe, zoo)) as frames:
-        for frame, seconds in timed(frames):
-            yield result(recipe, frame, seconds) if frame.is_last else {"progress": progress(frame)}
-
-
-def result(recipe: Recipe, frame: Frame, seconds: float) -> Answer:
-    answer = about(recipe) | {"seconds": seconds, "network_evaluations": frame.network_evaluations}
-    encoding = {} if frame.encoding is None else numbers(frame.encoding, recipe)
-    return answer | encoding | {"pictures": made(recipe, frame)}
-
-
-def run_comparison(recipe: Recipe, zoo: Zoo) -> Iterator[Answer]:
-    """Do what a recipe of several models says."""
-    num_rows = len(compared_models(recipe, zoo))
-    finished: list[Row] = []
-    with closing(compare(recipe, zoo)) as rows:
-        for row in rows:
-            if row.frame.is_last:
-                finished.append(row)
-                yield {"progress": len(finished) / num_rows}
-            else:
-                yield {"progress": (len(finished) + progress(row.frame)) / num_rows}
-    answers = [
-        about(row.recipe)
-        | {
-            "model": row.card.model,
-            "family": row.card.family,
-            "parameters": row.card.parameters,
-            "metrics": dict(row.card.metrics),
-            "seconds": row.seconds,
-            "network_evaluations": row.frame.network_evaluations,
-            "pictures": made(row.recipe, row.frame),
-        }
-        for row in finished
-    ]
-    yield about(recipe) | {"rows": answers, "sheet": png_text(sheet(finished), recipe)}
 
 
 def answered(work: Callable[[], Iterator[Answer]]) -> Iterator[Answer]:
@@ -281,6 +190,15 @@ def register(zoo: Zoo) -> None:
         fields |= {"sampler": sampler, "eta": eta, "guidance_scale": guidance_scale, "dataset": dataset}
         yield from answered(lambda: run_comparison(Recipe(task="compare", **fields), zoo))
 
+    def open_link(link: str = "") -> Iterator[Answer]:
+        """Do what a link of the page says: what "Copy link" gives, or any recipe's query.
+
+        For every task that the page has. "change" answers rows with pictures before and after and what was kept,
+        "ladder" a row a sampler with the distance of each rung, "forward" the picture at t by every noise schedule,
+        everything else what /sample does.
+        """
+        yield from answered(lambda: run_link(link, zoo))
+
     def models() -> Answer:
         """List data sets, their attributes, their models with measured quality, samplers, defaults and limits."""
         return inventory(zoo)
@@ -291,6 +209,7 @@ def register(zoo: Zoo) -> None:
         ("encode", encode),
         ("judge", judge),
         ("compare", compare_models),
+        ("open", open_link),
     ):
         gr.api(function, api_name=name, **LANE)
     gr.api(models, api_name="models", queue=False)
