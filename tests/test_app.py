@@ -80,7 +80,7 @@ def test_a_second_data_set_hardly_weighs_on_the_first_page(wide_server: str, wid
 
 def test_the_end_points_are_there_once_and_serve_every_data_set(wide_server: str, wide_zoo: Zoo) -> None:
     info = httpx.get(f"{wide_server}gradio_api/info").json()["named_endpoints"]
-    assert set(info) == {"/sample", "/walk", "/encode", "/judge", "/compare", "/models"}
+    assert set(info) == {"/sample", "/walk", "/encode", "/judge", "/compare", "/models", "/open"}
     recipe = Recipe(dataset=SECOND.name, model="gan", labels=(2, 3, 4, 5), seed=6)
     values = [getattr(recipe, parameter["parameter_name"]) for parameter in info["/sample"]["parameters"]]
     joined = httpx.post(f"{wide_server}gradio_api/call/sample", json={"data": values}).json()
