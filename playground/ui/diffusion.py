@@ -45,7 +45,8 @@ log = logging.getLogger(__name__)
 NAME = "diffusion"
 FIRST_COUNT = 4
 FIRST_SEED = 34
-PREVIEW_EVERY_S = 0.1
+PREVIEW_EVERY_S = 0.1  # at least
+PREVIEW_EACH_S = 0.0125  # for every picture in it: drawing sixteen keeps a page busy for 50 ms
 MOST_REPLAYED = 4  # pictures whose steps the scrubber shows
 REPLAY_SIDE = 64  # pixels that they are made smaller to
 REPLAY_VALUES = 800_000  # bytes of pixels, about as many in the page: noise does not compress
@@ -230,7 +231,7 @@ class Replay:
 
 
 def show(page: Page, wishes: Wishes, visitor: str, has_previews: bool = True) -> Iterator[tuple[str, str]]:
-    """Work on the visitor's newest wish while it is the newest: (status, view) about ten times a second, and at the end."""
+    """Work on the visitor's newest wish while it is the newest: (status, view) up to ten times a second, and at the end."""
     wish = wishes.take(visitor)
     if wish is None:
         return
@@ -244,7 +245,8 @@ def show(page: Page, wishes: Wishes, visitor: str, has_previews: bool = True) ->
                 return
             if is_end:
                 break
-            if has_previews and time.perf_counter() - last_shown >= PREVIEW_EVERY_S:
+            pause = max(PREVIEW_EVERY_S, PREVIEW_EACH_S * len(frame.pictures))
+            if has_previews and time.perf_counter() - last_shown >= pause:
                 yield progress(page.words, frame.step), preview(page, wish.recipe, frame, replay)
                 last_shown = time.perf_counter()
     yield ended(page.words, frame), result(page, wish.recipe, frame, replay)

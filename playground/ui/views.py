@@ -15,7 +15,7 @@ from playground.ui.text import Words
 
 SAVED_FACTOR = 8  # a saved picture is this many times larger than the network's
 FILM_FACTOR = 6  # and an animation's
-MOST_SAVED_SIDE = 512  # pixels that one picture is enlarged to
+MOST_SAVED_SIDE = 256  # pixels that one picture is enlarged to
 SMOOTH_FROM = 128  # pixels a side: a picture that may be shown smaller than it is
 
 
