@@ -590,6 +590,12 @@ class TestInstant:
         assert Recipe(**card["facts"]["settings"]).steps == instant.SETTINGS["steps"]
         assert list((work_of(tmp_path / "instant") / "sheets").iterdir())
 
+    def test_a_data_set_says_in_how_many_steps_its_student_is_asked(self, masters: Path) -> None:
+        one = replace(TOY, training={**TOY.training, instant.STUDENT: {"steps": 1}})
+        objective = instant.build_student(one, masters)
+        assert objective.finish(objective.network, None, None)["settings"] == {**instant.SETTINGS, "steps": 1}
+        assert objective.sheet(objective.network, torch.tensor([[1], [2]])).shape == (2, 1, SIZE, SIZE)
+
     def test_interrupted_and_resumed_it_walks_the_same_path(self, masters: Path, tmp_path: Path) -> None:
         whole = self.run(masters, tmp_path / "whole")
         whole.train()

@@ -246,7 +246,7 @@ def test_the_ladder_and_the_comparison_speak_of_it(open_students_page: Visit) ->
     open_tab(page, "compare")
     row = page.locator("#compare-view [data-model=instant]")
     expect(row).to_contain_text("Instant diffusion, 1–4 steps", use_inner_text=True)
-    expect(row).to_contain_text(f"{SETTINGS['steps']} steps of DDIM, guidance 1", use_inner_text=True)
+    expect(row).to_contain_text(f"DDIM, steps {SETTINGS['steps']}, guidance 1", use_inner_text=True)
     expect(row.locator("img.pg-picture")).to_have_count(6)
 
 

@@ -364,6 +364,6 @@ FACES = Dataset(
             "ema_half_life_images": 30_000,
         },
         "ddpm": {"images": 560_000, "label_dropout": 0.1, "drop_all": 0.1},
-        "instant": {"images": 200_000},
+        "instant": {"images": 200_000, "steps": 1},
     },
 )

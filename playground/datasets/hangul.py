@@ -488,6 +488,6 @@ HANGUL = Dataset(
         "vae": {"images": 800_000, "label_dropout": (0.1, 0.1, 0.1, 0.25), "hidden_dim": 192},
         "gan": {"images": 560_000, "label_dropout": (0.05, 0.05, 0.05, 0.5), "w_dim": 128},
         "ddpm": {"images": 1_000_000, "label_dropout": (0.05, 0.05, 0.05, 0.4), "drop_all": 0.1},
-        "instant": {"images": 220_000, "learning_rate": 2e-4},
+        "instant": {"images": 220_000, "learning_rate": 2e-4, "steps": 1},
     },
 )

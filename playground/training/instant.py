@@ -27,7 +27,8 @@ from playground.training.losses import discriminator_losses, relativistic_loss
 from playground.training.objectives import SHEET_LATENT_SEED, Dropout, noise_like
 
 STUDENT, TEACHER, JUDGE = "instant", "ddpm", "gan"  # models of one data set: who learns, of whom, who judges
-# full fresh noise at every step, as a consistency model is sampled; guidance is in the weights already
+# full fresh noise at every step, as a consistency model is sampled; guidance is in the weights already. How many steps
+# serve a data set best is measured: `steps` in its `training`
 SETTINGS = {"sampler": "ddim", "steps": 2, "eta": 1.0, "guidance_scale": 1.0}
 AT_PURE_NOISE = 0.4  # share of pictures that begin where the first step does
 
@@ -68,6 +69,7 @@ class InstantObjective:
         path_steps: int = 16,
         gamma: float = 1.0,
         penalty_every: int = 4,
+        steps: int = SETTINGS["steps"],
     ) -> None:
         student = copy.deepcopy(teacher)
         student.scheduler_name = "DDIMScheduler"
@@ -78,6 +80,7 @@ class InstantObjective:
         self.label_dropout, self.drop_all = label_dropout, drop_all
         self.consistency_weight, self.path_steps = consistency_weight, path_steps
         self.gamma, self.penalty_every = gamma, penalty_every
+        self.settings = {**SETTINGS, "steps": steps}
         self.alphas_cumprod = teacher.scheduler().alphas_cumprod
 
     def signal(self, t: Tensor) -> Tensor:
@@ -141,13 +144,14 @@ class InstantObjective:
         student, seeded = network.student, Generator().manual_seed(SHEET_LATENT_SEED)
         shape = (len(labels), student.unet.config.in_channels, *(student.unet.config.sample_size,) * 2)
         noise = torch.randn(shape, generator=seeded)
-        scheduler = build_scheduler(SETTINGS["sampler"], student.noise_schedule)
-        denoise = guided(student, labels, SETTINGS["guidance_scale"])
-        *_, step = reverse(denoise, scheduler, noise, SETTINGS["steps"], [seeded] * len(labels), SETTINGS["eta"])
+        made = self.settings
+        scheduler = build_scheduler(made["sampler"], student.noise_schedule)
+        denoise = guided(student, labels, made["guidance_scale"])
+        *_, step = reverse(denoise, scheduler, noise, made["steps"], [seeded] * len(labels), made["eta"])
         return step.x_next
 
     def finish(self, network: Apprentice, x0: Tensor, labels: Tensor) -> dict[str, object]:
-        return {"settings": dict(SETTINGS), "teacher": TEACHER}
+        return {"settings": dict(self.settings), "teacher": TEACHER}
 
 
 def build_student(dataset: Dataset, root: Path = PRETRAINED_FOLDER) -> InstantObjective:

@@ -33,8 +33,8 @@ TEXT: Table = {
         "단계가 너무 적기 때문입니다. 비교 탭에서 둘을 나란히 놓고 측정한 수치를 볼 수 있습니다.",
     ),
     "instant_compared": (
-        "A student of <code>{teacher}</code> that learned to arrive in a few steps. It keeps what it was made for: {steps} "
-        "steps of {sampler}, guidance {scale}.",
+        "A student of <code>{teacher}</code> that learned to arrive in a few steps. It keeps what it was made for: "
+        "{sampler}, steps {steps}, guidance {scale}.",
         "몇 단계 만에 도착하도록 배운 <code>{teacher}</code>의 제자입니다. 여기서는 배운 그대로 {sampler} {steps}단계, 가이던스 {scale}로 "
         "그립니다.",
     ),
