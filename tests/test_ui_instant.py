@@ -196,6 +196,20 @@ def test_the_pictures_follow_every_touch_without_the_queue_and_are_the_jobs_own_
     assert "Live" in status(page), "after the button the touches go on"
 
 
+def test_a_single_step_has_nothing_to_scrub_over(open_students_page: Visit) -> None:
+    page = open_students_page(query="model=instant&steps=1&sampler=ddim&eta=1.0&guidance_scale=1.0&count=2")
+    finished(page, "diffusion", steps=1)
+    making = page.locator("#diffusion-view .pg-making")
+    shown = making.locator(".pg-panels figure:visible")
+    expect(shown).to_have_count(3)
+    expect(making.locator(".pg-scrub")).to_be_hidden()
+    assert fits_the_screen(page)
+    slider(page, "diffusion-steps").fill("2")
+    finished(page, "diffusion", steps=2)
+    expect(shown).to_have_count(4)
+    expect(making.locator(".pg-scrub")).to_be_visible()
+
+
 def test_more_work_than_the_live_lane_bears_asks_for_the_button(open_students_page: Visit) -> None:
     page = open_students_page(query="model=instant&steps=4&sampler=ddim&eta=1.0&guidance_scale=1.0&count=4")
     finished(page, "diffusion", steps=4, count=4)

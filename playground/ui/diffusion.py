@@ -114,7 +114,7 @@ TEXT = {
     "diffusion_go": ("▶ Generate", "▶ 만들기"),
     "diffusion_stop": ("■ Stop", "■ 멈추기"),
     "diffusion_cost": (
-        "{each} network passes a picture × {count} = <b>{total}</b> (at most {most})",
+        "Network passes: {each} a picture × {count} = <b>{total}</b> (at most {most})",
         "그림당 신경망 {each}회 통과 × {count}장 = <b>{total}</b>회 (최대 {most}회)",
     ),
     "diffusion_too_much": (
@@ -127,6 +127,7 @@ TEXT = {
         "Done. Drag the slider or press ▶ to see every step again.",
         "끝났습니다. 막대를 끌거나 ▶를 눌러 모든 단계를 다시 보세요.",
     ),
+    "diffusion_done_alone": ("Done. One step was all.", "끝났습니다. 한 단계가 전부였습니다."),
     "diffusion_stopped": ("Stopped after step {step} of {total}.", "{total}단계 가운데 {step}단계에서 멈췄습니다."),
     "diffusion_stopped_early": ("Stopped before it began.", "시작하기 전에 멈췄습니다."),
     "diffusion_progress": ("step {step} of {total}, t = {t}", "{total}단계 가운데 {step}단계, t = {t}"),
@@ -276,7 +277,7 @@ def progress(words: Words, step: Step) -> str:
 
 def ended(words: Words, frame: Frame) -> str:
     if frame.is_last:
-        return views.status(words.both("diffusion_done"))
+        return views.status(words.both("diffusion_done" if frame.step.total > 1 else "diffusion_done_alone"))
     return views.status(words.both("diffusion_stopped", step=frame.step.index + 1, total=frame.step.total))
 
 
@@ -350,7 +351,9 @@ def result(page: Page, recipe: Recipe, frame: Frame, replay: Replay) -> str:
     """The finished (or stopped) run: pictures, the scrubber over its steps, the noise it began with."""
     words = page.words
     making = scrubber(words, recipe, replay)
-    notes = words.both("diffusion_scale"), words.both("diffusion_curve", settled=CLOSE)
+    notes = [words.both("diffusion_scale")]
+    if len(replay.cells) > 1:
+        notes.append(words.both("diffusion_curve", settled=CLOSE))
     note = "".join(f'<p class="pg-note">{said}</p>' for said in notes)
     if recipe.task == "walk" and frame.is_last:
         return views.view(making, views.walk_view(words, recipe, frame.pictures, facts(words, frame)), note)
@@ -380,8 +383,9 @@ def scrubber(words: Words, recipe: Recipe, replay: Replay) -> str:
     place = f"--columns:{last + 1};--rows:{replay.num_pictures};--column:{last};--row:0"
     under = "".join(curve(words, replay, k) for k in range(replay.num_pictures))
     row = scrub_row(words, last, last, replay.numbers[-1], replay.total, replay.times[-1], under)
+    alone = "" if last else " pg-alone"  # one step: nothing to scrub over, nothing before it to have changed
     return (
-        f'<div class="pg-making" data-scrub data-steps="{numbers}" data-times="{times}" style="{place}">'
+        f'<div class="pg-making{alone}" data-scrub data-steps="{numbers}" data-times="{times}" style="{place}">'
         f"{panels(words, cells)}{row}{chooser(words, recipe, replay)}</div>"
     )
 

@@ -50,7 +50,7 @@ COMMON: Table = {
     "seed_caption": ("seed {seed}", "시드 {seed}"),
     "took_ms": ("{ms} ms", "{ms} ms"),
     "took_s": ("{s} s", "{s}초"),
-    "evaluations": ("{n} network passes a picture", "그림당 신경망 {n}회 통과"),
+    "evaluations": ("network passes a picture: {n}", "그림당 신경망 {n}회 통과"),
     "refused": ("That does not work: {why}", "할 수 없습니다: {why}"),
     "busy": ("The playground is busy, please try again.", "지금 붐비고 있습니다. 잠시 뒤 다시 해 주세요."),
     "failed": ("Something went wrong on our side. Please try again.", "저희 쪽에서 문제가 생겼습니다. 다시 해 주세요."),
