@@ -123,11 +123,12 @@ def start_table(figures: Figures) -> str:
 def section(figures: Figures, folder: str) -> str:
     """Everything between the markers; `folder` is where the plot lies, as the README says it."""
     made = figures["made"]
+    shared = f"as two halves of its batch, of {figures['threads']} thread(s) each, that step back for live answers"
+    job = shared if figures["chosen"].endswith("traced") else "on its engine's own threads"
     conditions = (
         f"Made by `python -m playground.benchmark` in one run on {made['processor']}; `{figures['model']}`, "
         f"{figures['steps']} steps, medians of {made['repeats']}, everything in turns. Libraries: {made['versions']}. "
-        f"diffusers' pipelines have all cores; so has a job here, as two halves of its batch, of {figures['threads']} "
-        "thread(s) each, that step back for live answers."
+        f"diffusers' pipelines have all cores; so has a job here, {job}."
     )
     parts = [f"![Seconds for 16 pictures, and for one]({folder}/{PLOT})", conditions]
     if "pipelines" in figures:
