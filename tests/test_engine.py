@@ -371,6 +371,50 @@ class TestZoo:
         assert torch.equal(*pictures)
         torch.testing.assert_close(pictures[0], last(RECIPE, tiny_zoo).pictures, atol=1e-5, rtol=0)
 
+    def test_a_first_picture_waits_for_its_networks_race_which_is_the_next(
+        self, tmp_path: Path, wide_zoo: Zoo, taken: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(choice, "FIRST_PATIENCE_S", 60)
+        engines, begun, go_on, order = self.engines(tmp_path), threading.Event(), threading.Event(), []
+        zoo = Zoo(wide_zoo.root, fit=engines)
+        names = [dataset.name for dataset in zoo.datasets()]
+        assert len(names) > 1
+        best = engines.best
+
+        def slow(subject: Subject, expected: str | None = None) -> tuple[str, Predict]:
+            order.append(subject.name)
+            begun.set()
+            assert go_on.wait(60)
+            return best(subject, expected)
+
+        monkeypatch.setattr(engines, "best", slow)
+        behind = engines.prepare_behind(zoo)
+        assert begun.wait(60)  # the first network's race; a visitor asks for the last one
+        recipe = replace(RECIPE, dataset=names[-1], labels=())
+        with ThreadPoolExecutor(1) as visitor:
+            picture = visitor.submit(last, recipe, zoo)
+            while not engines._wanted:
+                time.sleep(0.01)
+            assert not picture.done()
+            go_on.set()
+            picture.result(60)
+        behind.join(60)
+        assert order[:2] == [f"{names[0]}/ddpm", f"{names[-1]}/ddpm"]
+        assert zoo.open(names[-1], "ddpm").predict.name == TRACED.name
+
+    def test_a_first_picture_does_not_wait_for_long(
+        self, tmp_path: Path, tiny_zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(choice, "FIRST_PATIENCE_S", 0.05)
+        engines, go_on = self.engines(tmp_path), threading.Event()
+        zoo = Zoo(tiny_zoo.root, fit=engines)
+        monkeypatch.setattr(engines, "best", lambda *_: go_on.wait(60) and (REFERENCE.name, None))
+        behind = engines.prepare_behind(zoo)
+        assert torch.equal(last(RECIPE, zoo).pictures, last(RECIPE, tiny_zoo).pictures)
+        assert behind.is_alive(), "it did not wait for the race"
+        go_on.set()
+        behind.join(60)
+
     def test_a_network_loaded_again_answers_in_the_form_it_answered_in(
         self, tmp_path: Path, tiny_zoo: Zoo, taken: None
     ) -> None:

@@ -2,7 +2,8 @@
 
 A picture's bits must not change while the playground runs, so the form is settled by a network's first call, with what
 is ready then; whatever becomes ready later serves from the next start on. Between starts the verdict is remembered, so
-that a link gives the same bytes again, unless a short race shows that it no longer holds.
+that a link gives the same bytes again, unless a short race shows that it no longer holds. A first picture asked for
+while the forms are being raced waits for its own network's turn, which is the next, or it would be slow until the end.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,6 +37,7 @@ EXACT_GAIN, ROUGH_GAIN = 1.15, 1.3  # how much faster a form must be than the ne
 STILL_HOLDS = 0.8  # of the reference's pace: less is not a busy moment, but another machine or a lie
 CHECKED_BATCH = 3
 CONVERSION_PATIENCE_S = 300
+FIRST_PATIENCE_S = 1.5  # that a first picture has with a race; never with a conversion
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,16 @@ def fastest(kinds: Sequence[Kind], times: Mapping[str, Mapping[int, float]]) -> 
 class Tuned:
     """Asked in a network's place. The first call settles which form answers, for good."""
 
-    def __init__(self, network: Diffusion, settled: Callable[[str], object] = lambda name: None) -> None:
+    def __init__(
+        self,
+        network: Diffusion,
+        settled: Callable[[str], object] = lambda name: None,
+        wait: Callable[[], object] = lambda: None,
+    ) -> None:
         self._ready: tuple[str, Predict] = (REFERENCE.name, network)
         self._lock = threading.Lock()
         self._settled = settled
+        self._wait = wait
         self.is_settled = False
 
     @property
@@ -141,6 +149,7 @@ class Tuned:
 
     def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         if not self.is_settled:
+            self._wait()
             with self._lock:
                 self.is_settled = True
                 self._settled(self.name)
@@ -157,12 +166,17 @@ class Engines:
         self._given = kinds
         self._budget_s = budget_s
         self._settled: dict[Path, str] = {}  # a network that is loaded again answers in the form it answered in
+        self._news = threading.Condition()  # guards the two below
+        self._coming: set[Path] = set()  # networks whose form a race behind the page is about to find
+        self._wanted: list[Path] = []  # those of them that somebody waits for
 
     def __call__(self, network: Model, card: Card) -> Callable[..., Tensor]:
         """What the zoo is to ask in the network's place."""
         if not isinstance(network, Diffusion):
             return network
-        tuned = Tuned(network, lambda name: self._settled.setdefault(card.folder, name))
+        tuned = Tuned(
+            network, lambda name: self._settled.setdefault(card.folder, name), lambda: self.wait_for(card.folder)
+        )
         name = self._settled.get(card.folder)
         if name is not None:
             forms = self.build(subject_of(network, card), [kind for kind in self.kinds() if kind.name == name])
@@ -245,22 +259,46 @@ class Engines:
 
     def offer_best(self, zoo: Zoo, cards: Sequence[Card]) -> None:
         """Let every network that has made no picture yet run in the fastest form that can be built now."""
-        name = None
-        for card in cards:
+        name, left = None, list(cards)
+        while left:
+            card = left.pop(self.next_of(left))
             entry = zoo.open(card.dataset, card.model)
             if isinstance(entry.predict, Tuned) and not entry.predict.is_settled:
                 name, engine = self.best(subject_of(entry.network, card), name)
                 served = entry.predict.offer(name, engine)
                 log.info("%s/%s runs on %s", card.dataset, card.model, name if served else "torch until the next start")
+            self.arrived([card.folder])
+
+    def next_of(self, cards: Sequence[Card]) -> int:
+        """The place of the network that somebody waits for, or else of the first."""
+        with self._news:
+            return next((k for k, card in enumerate(cards) if card.folder in self._wanted), 0)
+
+    def arrived(self, folders: Iterable[Path]) -> None:
+        """Nobody need wait for these any more."""
+        with self._news:
+            self._coming.difference_update(folders)
+            self._news.notify_all()
+
+    def wait_for(self, folder: Path) -> None:
+        """Until a network's race is over, which is the next now; not at all where none is coming, never for long."""
+        with self._news:
+            if folder in self._coming:
+                self._wanted.append(folder)
+                self._news.wait_for(lambda: folder not in self._coming, FIRST_PATIENCE_S)
 
     def prepare_behind(self, zoo: Zoo) -> threading.Thread:
         """`prepare` in a thread of its own; whatever goes wrong there, the networks go on as they are."""
+        folders = [card.folder for dataset in zoo.datasets() for card in zoo.cards(dataset.name, "diffusion")]
+        with self._news:
+            self._coming.update(folders)
 
         def work() -> None:
             try:
                 self.prepare(zoo)
             except Exception:
                 log.exception("no faster form could be made ready, torch serves")
+            self.arrived(folders)
             give_back_memory()
 
         thread = threading.Thread(target=work, name="engines", daemon=True)
