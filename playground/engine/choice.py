@@ -37,7 +37,7 @@ EXACT_GAIN, ROUGH_GAIN = 1.15, 1.3  # how much faster a form must be than the ne
 STILL_HOLDS = 0.8  # of the reference's pace: less is not a busy moment, but another machine or a lie
 CHECKED_BATCH = 3
 CONVERSION_PATIENCE_S = 300
-FIRST_PATIENCE_S = 1.5  # that a first picture has with a race; never with a conversion
+FIRST_PATIENCE_S = 3.0  # that a first picture has with a race; never with a conversion
 
 
 @dataclass(frozen=True)
