@@ -92,7 +92,7 @@ TEXT = {
         "Quality measured on {samples} pictures, seen through the feature network “{net}”",
         "그림 {samples}장을 특징 신경망 “{net}”으로 보고 측정한 품질",
     ),
-    "compare_measured_with": (", {sampler} at {steps} steps", ", {sampler} {steps}단계"),
+    "compare_measured_with": (", {sampler}, steps {steps}", ", {sampler} {steps}단계"),
     "compare_measured_guided": (", guidance {scale}", ", 가이던스 {scale}"),
     "compare_floor": (
         "; two sets of real pictures lie {floor} apart",
