@@ -200,7 +200,7 @@ def test_measured_quality_stands_with_its_number_of_pictures_and_its_feature_net
     how = english(compare.measured_how(page.words, card))
     assert "10,000 pictures" in how
     assert "“features”" in how
-    assert "DPM-Solver++ at 50 steps , guidance 1.25" in how
+    assert "DPM-Solver++, steps 50 , guidance 1.25" in how
     assert "1.20 apart" in how
 
 

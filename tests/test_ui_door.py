@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 
 import anyio.to_thread
 import gradio as gr
@@ -29,9 +31,15 @@ def listening(kind: type[gr.Blocks]) -> gr.Blocks:
     return page
 
 
+def waited_for(answer: Coroutine[None, None, list[object]]) -> list[object]:
+    """Its result, from a loop of its own: a browser that other tests share keeps one in this thread."""
+    with ThreadPoolExecutor(1) as elsewhere:
+        return elsewhere.submit(asyncio.run, answer).result()
+
+
 def read(page: gr.Blocks, values: list[object]) -> list[object]:
     (listener,) = page.fns.values()
-    return asyncio.run(page.preprocess_data(listener, list(values), None))
+    return waited_for(page.preprocess_data(listener, list(values), None))
 
 
 def test_plain_values_are_read_as_gradio_reads_them_and_where_they_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +60,7 @@ def test_a_control_of_the_visitors_own_session_reads_its_value() -> None:
     slider, radio = listener.inputs[:2]
     changed = gr.Radio([("C", "c"), ("B", "b")], type="index", render=False)
     state[radio._id] = changed
-    values = asyncio.run(page.preprocess_data(listener, list(VALUES), state))
+    values = waited_for(page.preprocess_data(listener, list(VALUES), state))
     assert values[:2] == [7, 1]
     assert state[slider._id] is not None
 
