@@ -6,6 +6,7 @@ import io
 import itertools
 import math
 import re
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
@@ -61,6 +62,23 @@ def held(page: Browser) -> int:
     return int(player.locator("[data-at]").inner_text())
 
 
+def drawn(page: Browser) -> dict[str, bytes]:
+    """What every walk's picture shows now, by method."""
+    return {method: painted(page, f"walk-{method}") for method in METHODS}
+
+
+def changed_since(page: Browser, before: dict[str, bytes]) -> set[str]:
+    return {method for method, picture in drawn(page).items() if picture != before[method]}
+
+
+def wait_until_changed(page: Browser, before: dict[str, bytes], methods: set[str]) -> None:
+    """Until these walks' pictures are others: each panel takes up its own answer, one after the other."""
+    deadline = time.monotonic() + 15
+    while not methods <= changed_since(page, before):
+        assert time.monotonic() < deadline, f"of {methods} only {changed_since(page, before)} changed"
+        page.wait_for_timeout(50)
+
+
 def learnt(page: Browser) -> None:
     expect(page.locator("#chains-status")).to_contain_text("Learnt.", use_inner_text=True)
 
@@ -112,17 +130,18 @@ def test_a_click_into_a_picture_moves_the_start_and_a_slider_only_its_own_chain(
     page.locator("[data-player=walk] [data-range]").fill("0")
     plane = page.locator("#chains-walk-langevin canvas[data-plane]")
     side = plane.bounding_box()["width"]
+    before = drawn(page)
     plane.click(position={"x": side * 0.75, "y": side * 0.25})
     expect(page.locator("#chains-view [data-query*='start=1.']")).to_be_visible()
     assert np.allclose(linked(page).start, (limits.MAX_PLANE / 2, limits.MAX_PLANE / 2), atol=0.05)
+    wait_until_changed(page, before, set(METHODS))
     page.locator("[data-player=walk] [data-range]").fill("30")
-    page.wait_for_timeout(300)  # until it is painted
-    before = {method: painted(page, f"walk-{method}") for method in METHODS}
+    before = drawn(page)
     slider(page, "chains-levels").fill("3")
     expect(page.locator("#chains-view [data-query*='levels=3']")).to_be_visible()
-    page.wait_for_timeout(300)
-    changed = {method for method in METHODS if painted(page, f"walk-{method}") != before[method]}
-    assert changed == {"annealed"}
+    wait_until_changed(page, before, {"annealed"})
+    page.wait_for_timeout(300)  # any other would have followed
+    assert changed_since(page, before) == {"annealed"}
     page.locator("#chains-start [data-noise]").click()
     expect(page.locator("#chains-view [data-query*='start']")).to_have_count(0)
 

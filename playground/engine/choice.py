@@ -168,7 +168,7 @@ class Engines:
         self._settled: dict[Path, str] = {}  # a network that is loaded again answers in the form it answered in
         self._news = threading.Condition()  # guards the two below
         self._coming: set[Path] = set()  # networks whose form a race behind the page is about to find
-        self._wanted: list[Path] = []  # those of them that somebody waits for
+        self._wanted: set[Path] = set()  # those of them that somebody waits for
 
     def __call__(self, network: Model, card: Card) -> Callable[..., Tensor]:
         """What the zoo is to ask in the network's place."""
@@ -252,7 +252,7 @@ class Engines:
 
     def prepare(self, zoo: Zoo) -> None:
         """Make the fastest form of every diffusion network ready: of those here now, then, after converting, of all."""
-        cards = [card for dataset in zoo.datasets() for card in zoo.cards(dataset.name, "diffusion")]
+        cards = diffusion_cards(zoo)
         self.offer_best(zoo, cards)
         if self.convert_missing(zoo, cards):
             self.offer_best(zoo, cards)
@@ -284,12 +284,12 @@ class Engines:
         """Until a network's race is over, which is the next now; not at all where none is coming, never for long."""
         with self._news:
             if folder in self._coming:
-                self._wanted.append(folder)
+                self._wanted.add(folder)
                 self._news.wait_for(lambda: folder not in self._coming, FIRST_PATIENCE_S)
 
     def prepare_behind(self, zoo: Zoo) -> threading.Thread:
         """`prepare` in a thread of its own; whatever goes wrong there, the networks go on as they are."""
-        folders = [card.folder for dataset in zoo.datasets() for card in zoo.cards(dataset.name, "diffusion")]
+        folders = [card.folder for card in diffusion_cards(zoo)]
         with self._news:
             self._coming.update(folders)
 
@@ -321,6 +321,11 @@ class Engines:
             log.warning("conversion failed, torch serves: %s", first_line(error))
             return False
         return True
+
+
+def diffusion_cards(zoo: Zoo) -> list[Card]:
+    """Of all data sets, in the zoo's order."""
+    return [card for dataset in zoo.datasets() for card in zoo.cards(dataset.name, "diffusion")]
 
 
 def subject_of(network: Diffusion, card: Card) -> Subject:
