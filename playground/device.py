@@ -49,7 +49,7 @@ def share_threads() -> int:
 
 
 def job_threads() -> int:
-    """Threads of an engine whose threads wait without holding a core: all of them, the live lane gets in between."""
+    """Threads of an engine whose threads wait without holding a core: one each, the live lane gets in between."""
     return cores()
 
 

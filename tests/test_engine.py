@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import itertools
 import logging
+import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -169,6 +171,29 @@ class TestHalves:
     def test_an_error_in_a_half_is_the_callers(self, helpers: Executor, tiny: Subject) -> None:
         with pytest.raises(RuntimeError, match="no such instruction"):
             in_halves(lambda *_: broken(tiny), helpers)(torch.rand(4, 1), torch.arange(4), torch.zeros(4, 1))
+
+
+def test_written_for_channels_it_is_the_same_network(subject: Subject) -> None:
+    from playground.engine.channelwise import channelwise
+
+    x_t, t, labels = subject.examples(5)
+    with torch.inference_mode():
+        expected, found = (network(x_t, t, labels) for network in (subject.network, channelwise(subject.network)))
+    assert relative_error(found, expected) < 1e-5
+    assert any(isinstance(module, torch.nn.GroupNorm) for module in subject.network.modules())  # left as it was
+    assert not any(isinstance(module, torch.nn.GroupNorm) for module in channelwise(subject.network).modules())
+
+
+def test_written_for_channels_a_norm_of_one_offset_is_group_norm_of_the_sum() -> None:
+    from playground.engine.channelwise import ChannelwiseNorm
+
+    norm = torch.nn.GroupNorm(3, 12)
+    with torch.no_grad():
+        norm.weight.normal_()
+        norm.bias.normal_()
+    x, offset = torch.randn(4, 12, 6, 5) + 3, torch.randn(4, 12, 1, 1)
+    torch.testing.assert_close(ChannelwiseNorm(norm)(x, offset), norm(x + offset), atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(ChannelwiseNorm(norm)(x[..., 0]), norm(x[..., 0]), atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -371,49 +396,76 @@ class TestZoo:
         assert torch.equal(*pictures)
         torch.testing.assert_close(pictures[0], last(RECIPE, tiny_zoo).pictures, atol=1e-5, rtol=0)
 
-    def test_a_first_picture_waits_for_its_networks_race_which_is_the_next(
+    def test_networks_of_other_pages_are_raced_by_their_first_picture(
         self, tmp_path: Path, wide_zoo: Zoo, taken: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(choice, "FIRST_PATIENCE_S", 60)
-        engines, begun, go_on, order = self.engines(tmp_path), threading.Event(), threading.Event(), []
+        engines, order = self.engines(tmp_path), []
         zoo = Zoo(wide_zoo.root, fit=engines)
         names = [dataset.name for dataset in zoo.datasets()]
         assert len(names) > 1
         best = engines.best
 
-        def slow(subject: Subject, expected: str | None = None) -> tuple[str, Predict]:
-            order.append(subject.name)
-            begun.set()
-            assert go_on.wait(60)
+        def noted(subject: Subject, expected: str | None = None) -> tuple[str, Predict]:
+            order.append((subject.name, expected))
             return best(subject, expected)
 
-        monkeypatch.setattr(engines, "best", slow)
-        behind = engines.prepare_behind(zoo)
-        assert begun.wait(60)  # the first network's race; a visitor asks for the last one
+        monkeypatch.setattr(engines, "best", noted)
+        engines.prepare_behind(zoo).join(60)
+        assert order == [(f"{names[0]}/ddpm", None)]
+        assert zoo.open(names[-1], "ddpm").predict.name == REFERENCE.name
         recipe = replace(RECIPE, dataset=names[-1], labels=())
-        with ThreadPoolExecutor(1) as visitor:
-            picture = visitor.submit(last, recipe, zoo)
-            while not engines._wanted:
-                time.sleep(0.01)
-            assert not picture.done()
-            go_on.set()
-            picture.result(60)
-        behind.join(60)
-        assert order[:2] == [f"{names[0]}/ddpm", f"{names[-1]}/ddpm"]
+        with ThreadPoolExecutor(4) as visitors:
+            first, *others = visitors.map(lambda _: last(recipe, zoo).pictures, range(4))
+        assert order[1:] == [(f"{names[-1]}/ddpm", TRACED.name)]  # once, whoever asks
         assert zoo.open(names[-1], "ddpm").predict.name == TRACED.name
+        assert all(torch.equal(pictures, first) for pictures in others)
+
+    def test_a_first_picture_waits_for_its_networks_race(
+        self, tmp_path: Path, tiny_zoo: Zoo, taken: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(choice, "FIRST_PATIENCE_S", 60)
+        engines, begun, go_on = self.engines(tmp_path), threading.Event(), threading.Event()
+        zoo = Zoo(tiny_zoo.root, fit=engines)
+        best = engines.best
+
+        def slow(*arguments: object) -> tuple[str, Predict]:
+            begun.set()
+            assert go_on.wait(60)
+            return best(*arguments)
+
+        monkeypatch.setattr(engines, "best", slow)
+        engines._unraced.update(card.folder for card in choice.diffusion_cards(zoo))
+        with ThreadPoolExecutor(2) as visitors:
+            early = visitors.submit(last, RECIPE, zoo)
+            assert begun.wait(60)
+            late = visitors.submit(last, RECIPE, zoo)
+            time.sleep(0.1)
+            assert not early.done()
+            go_on.set()
+            assert torch.equal(early.result(60).pictures, late.result(60).pictures)
+        assert zoo.open(DATASET, "ddpm").predict.name == TRACED.name
 
     def test_a_first_picture_does_not_wait_for_long(
         self, tmp_path: Path, tiny_zoo: Zoo, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(choice, "FIRST_PATIENCE_S", 0.05)
-        engines, go_on = self.engines(tmp_path), threading.Event()
+        engines = self.engines(tmp_path)
         zoo = Zoo(tiny_zoo.root, fit=engines)
-        monkeypatch.setattr(engines, "best", lambda *_: go_on.wait(60) and (REFERENCE.name, None))
-        behind = engines.prepare_behind(zoo)
+        engines._unraced.update(card.folder for card in choice.diffusion_cards(zoo))
+        with engines._racing:  # another network's race takes its time
+            assert torch.equal(last(RECIPE, zoo).pictures, last(RECIPE, tiny_zoo).pictures)
+        assert zoo.open(DATASET, "ddpm").predict.is_settled
+
+    def test_a_race_that_fails_before_a_first_picture_leaves_it_to_torch(
+        self, tmp_path: Path, tiny_zoo: Zoo, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        engines = self.engines(tmp_path)
+        zoo = Zoo(tiny_zoo.root, fit=engines)
+        engines._unraced.update(card.folder for card in choice.diffusion_cards(zoo))
+        monkeypatch.setattr(engines, "best", broken)
         assert torch.equal(last(RECIPE, zoo).pictures, last(RECIPE, tiny_zoo).pictures)
-        assert behind.is_alive(), "it did not wait for the race"
-        go_on.set()
-        behind.join(60)
+        assert lines(caplog) == [choice.NONE_READY]
+        assert not engines._racing.locked()
 
     def test_a_network_loaded_again_answers_in_the_form_it_answered_in(
         self, tmp_path: Path, tiny_zoo: Zoo, taken: None
@@ -435,7 +487,7 @@ class TestZoo:
         zoo = Zoo(tiny_zoo.root, fit=engines)
         monkeypatch.setattr(engines, "best", broken)
         engines.prepare_behind(zoo).join(60)
-        assert lines(caplog) == ["no faster form could be made ready, torch serves"]
+        assert lines(caplog) == [choice.NONE_READY]
         assert torch.equal(last(RECIPE, zoo).pictures, last(RECIPE, tiny_zoo).pictures)
 
 
@@ -476,6 +528,11 @@ class TestOpenVINO:
     def engines(self, tmp_path: Path) -> Engines:
         return Engines(Cache(tmp_path / "cache"))
 
+    @pytest.fixture
+    def helpers(self) -> Iterator[Executor]:
+        with device.job_helpers() as executor:
+            yield executor
+
     def test_conversion_in_a_process_of_its_own(self, engines: Engines, tiny_zoo: Zoo, tiny: Subject) -> None:
         from playground.engine.openvino import is_converted
 
@@ -505,7 +562,7 @@ class TestOpenVINO:
         assert torch.isfinite(last(RECIPE, zoo).pictures).all()
 
     def test_a_damaged_conversion_is_left_out_and_made_again_next_time(
-        self, engines: Engines, tiny: Subject, caplog: pytest.LogCaptureFixture
+        self, engines: Engines, helpers: Executor, tiny: Subject, caplog: pytest.LogCaptureFixture
     ) -> None:
         from playground.engine.openvino import SIZES, OpenVINO, convert, is_converted, key_of
 
@@ -518,27 +575,57 @@ class TestOpenVINO:
         assert lines(caplog)
         assert not is_converted(tiny, engines.cache)
         convert(tiny, engines.cache)
-        assert OpenVINO(tiny, "float32", engines.cache)(*tiny.examples(1)).shape == tiny.examples(1)[0].shape
+        assert OpenVINO(tiny, "float32", engines.cache, helpers)(*tiny.examples(1)).shape == tiny.examples(1)[0].shape
 
     def test_larger_sizes_give_the_same_bits_and_their_absence_nothing_else(
-        self, engines: Engines, tiny: Subject, caplog: pytest.LogCaptureFixture
+        self, engines: Engines, helpers: Executor, tiny: Subject, caplog: pytest.LogCaptureFixture
     ) -> None:
         from playground.engine.openvino import SIZES, OpenVINO, convert, key_of
 
         convert(tiny, engines.cache)
-        inputs = tiny.examples(13)
-        engine = OpenVINO(tiny, "float32", engines.cache)
+        inputs = tiny.examples(13 * device.job_threads())
+        engine = OpenVINO(tiny, "float32", engines.cache, helpers)
         engine(*tiny.examples(1))
         assert tuple(engine._sizes) == SIZES[:1]
         wide = engine(*inputs)
         assert tuple(engine._sizes) == SIZES
         for size in SIZES[1:]:
             shutil.rmtree(engines.cache.conversion(key_of(tiny, size)).parent)
-        narrow = OpenVINO(tiny, "float32", engines.cache)
+        narrow = OpenVINO(tiny, "float32", engines.cache, helpers)
         assert torch.equal(narrow(*inputs), wide)
         assert tuple(narrow._sizes) == SIZES[:1]
         assert torch.equal(narrow(*inputs), wide)
         assert len(lines(caplog)) == len(SIZES) - 1  # not told again
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
+    def test_its_threads_step_back_for_live_answers(self, engines: Engines, helpers: Executor, tiny: Subject) -> None:
+        from playground.engine.openvino import OpenVINO, convert
+
+        def threads() -> set[int]:
+            return {int(name) for name in os.listdir("/proc/self/task")}
+
+        convert(tiny, engines.cache)
+        helpers.submit(int).result()  # a thread of its own, which is not looked for
+        before = threads()
+        engine = OpenVINO(tiny, "float32", engines.cache, helpers)
+        engine(*tiny.examples(2))
+        usual = os.getpriority(os.PRIO_PROCESS, 0)
+        polite = [t for t in threads() - before if os.getpriority(os.PRIO_PROCESS, t) == usual + device.POLITENESS]
+        assert len(polite) >= device.job_threads()
+
+    def test_many_callers_at_once_get_their_own_answers(
+        self, engines: Engines, helpers: Executor, tiny: Subject
+    ) -> None:
+        from playground.engine.openvino import OpenVINO, convert
+
+        convert(tiny, engines.cache)
+        engine = OpenVINO(tiny, "float32", engines.cache, helpers)
+        x_t, t, labels = tiny.examples(12)
+        expected = engine(x_t, t, labels)
+        parts = [slice(begin, begin + size) for size in (1, 2, 3, 5) for begin in range(0, 12 - size, size)]
+        with ThreadPoolExecutor(6) as callers:
+            found = list(callers.map(lambda part: engine(x_t[part], t[part], labels[part]), 5 * parts))
+        assert all(torch.equal(a, expected[part]) for a, part in zip(found, 5 * parts, strict=True))
 
     def test_torch_serves_in_a_faster_form_until_everything_is_converted(
         self, engines: Engines, tiny_zoo: Zoo, monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,7 @@ from playground.models.diffusion import NOISE_SCHEDULE, add_noise, velocity
 from playground.recipe import SAMPLERS
 from playground.sampling.forward import predictions
 from playground.sampling.noise import draw_noise, seeded_generators
-from playground.sampling.reverse import STOCHASTIC, Denoiser, build_scheduler, guided, reverse
+from playground.sampling.reverse import STOCHASTIC, Denoiser, build_scheduler, guided, reverse, set_steps
 from playground.sampling.schedulers import SCHEDULERS
 
 ALPHAS_CUMPROD = DDPMScheduler(**NOISE_SCHEDULE).alphas_cumprod
@@ -318,3 +318,28 @@ class TestPredictions:
         a = ALPHAS_CUMPROD[timesteps].view(3, 1, 1, 1)
         torch.testing.assert_close(add_noise(x0, eps, a), scheduler.add_noise(x0, eps, timesteps))
         torch.testing.assert_close(velocity(x0, eps, a), scheduler.get_velocity(x0, eps, timesteps))
+
+
+@pytest.mark.parametrize("steps", [1, 3, 20, 64, 1000])
+def test_steps_of_ddpm_are_those_of_diffusers_to_the_bit(steps: int) -> None:
+    ours = build_scheduler("ddpm", NOISE_SCHEDULE)
+    theirs = DDPMScheduler(**NOISE_SCHEDULE, timestep_spacing="trailing")
+    for scheduler in (ours, theirs):
+        set_steps(scheduler, steps)
+    assert torch.equal(ours.timesteps, theirs.timesteps)
+    draw = torch.Generator().manual_seed(steps)
+    for t in ours.timesteps[:: max(1, steps // 25)]:
+        output, x_t = (2 * torch.randn(2, 1, 8, 8, generator=draw) for _ in range(2))
+        found, expected = (s.step(output, t, x_t, generator=seeded_generators([1, 2])) for s in (ours, theirs))
+        assert torch.equal(found.prev_sample, expected.prev_sample)
+        assert torch.equal(found.pred_original_sample, expected.pred_original_sample)
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp", "sde_dpmpp", "unipc"])
+def test_the_static_clip_is_the_dynamic_one_that_diffusers_would_take(sampler: str) -> None:
+    ours = build_scheduler(sampler, NOISE_SCHEDULE)
+    plain = type(ours).__mro__[2].from_config(ours.config)
+    assert "_threshold_sample" in type(plain).__dict__  # diffusers' own
+    assert plain.config.thresholding
+    x0 = 2 * torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(ours._threshold_sample(x0), plain._threshold_sample(x0))

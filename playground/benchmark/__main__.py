@@ -13,6 +13,7 @@ from playground.benchmark.sampling import measure_sampling
 from playground.datasets.base import PRETRAINED_FOLDER
 from playground.device import cores
 from playground.engine import Cache, Engines
+from playground.engine.choice import diffusion_cards
 from playground.engine.kinds import processor, versions
 from playground.zoo import Card, Zoo
 
@@ -34,9 +35,9 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def diffusion_cards(zoo: Zoo, dataset: str | None) -> list[Card]:
+def measured_first(zoo: Zoo, dataset: str | None) -> list[Card]:
     """Every diffusion model, the one to be measured first; SystemExit where there is none."""
-    cards = [card for each in zoo.datasets() for card in zoo.cards(each.name, "diffusion")]
+    cards = diffusion_cards(zoo)
     cards.sort(key=lambda card: dataset is not None and card.dataset != dataset)
     if not cards or dataset not in (None, cards[0].dataset):
         raise SystemExit("There is no such diffusion model.")
@@ -50,13 +51,14 @@ def main(arguments: list[str] | None = None) -> None:
     cache = Cache(options.cache)
     engines = Engines(cache)
     zoo = Zoo(options.root, fit=engines)
-    cards = diffusion_cards(zoo, options.dataset)
+    cards = measured_first(zoo, options.dataset)
     made = {"processor": processor(), "cores": cores(), "repeats": options.repeats}
     made["versions"] = ", ".join(f"{name} {version}" for name, version in versions().items())
     figures: dict[str, object] = {"made": made}
     if parts & {"start", "browser"}:  # first, while this process holds nothing
         environment = {"PLAYGROUND_CACHE": str(cache.folder.resolve())}
-        figures |= measure_page(options.steps, options.repeats, len(cards), environment, parts)
+        num_engines = sum(card.dataset == zoo.datasets()[0].name for card in cards)  # of the first page
+        figures |= measure_page(options.steps, options.repeats, num_engines, environment, parts)
     figures |= measure_sampling(zoo, engines, cards[0], options.steps, options.repeats, parts)
     content = report.section(figures, IMAGES)
     print(content)

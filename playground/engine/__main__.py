@@ -11,7 +11,7 @@ from pathlib import Path
 from playground.datasets.base import PRETRAINED_FOLDER
 from playground.device import share_threads
 from playground.engine.cache import Cache
-from playground.engine.choice import Engines, subject_of
+from playground.engine.choice import Engines, diffusion_cards, subject_of
 from playground.zoo import Card, Zoo
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     share_threads()
     zoo, cache = Zoo(options.root), Cache(options.cache)
-    cards = [card for dataset in zoo.datasets() for card in zoo.cards(dataset.name, "diffusion")]
+    cards = diffusion_cards(zoo)
     if find_spec("openvino") is not None:
         if options.convert_only:
             os.nice(10)  # a page is being served beside it

@@ -2,8 +2,8 @@
 
 A picture's bits must not change while the playground runs, so the form is settled by a network's first call, with what
 is ready then; whatever becomes ready later serves from the next start on. Between starts the verdict is remembered, so
-that a link gives the same bytes again, unless a short race shows that it no longer holds. A first picture asked for
-while the forms are being raced waits for its own network's turn, which is the next, or it would be slow until the end.
+that a link gives the same bytes again, unless a short race shows that it no longer holds. Networks of the first page
+are raced behind it, others when their first picture is asked for, which waits for that: it would be slow until the end.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,7 +37,8 @@ EXACT_GAIN, ROUGH_GAIN = 1.15, 1.3  # how much faster a form must be than the ne
 STILL_HOLDS = 0.8  # of the reference's pace: less is not a busy moment, but another machine or a lie
 CHECKED_BATCH = 3
 CONVERSION_PATIENCE_S = 300
-FIRST_PATIENCE_S = 3.0  # that a first picture has with a race; never with a conversion
+FIRST_PATIENCE_S = 3.0  # that a first picture has with the races before its own; never with a conversion
+NONE_READY = "no faster form could be made ready, torch serves"
 
 
 @dataclass(frozen=True)
@@ -166,16 +167,18 @@ class Engines:
         self._given = kinds
         self._budget_s = budget_s
         self._settled: dict[Path, str] = {}  # a network that is loaded again answers in the form it answered in
-        self._news = threading.Condition()  # guards the two below
-        self._coming: set[Path] = set()  # networks whose form a race behind the page is about to find
-        self._wanted: set[Path] = set()  # those of them that somebody waits for
+        self._racing = threading.Lock()  # one race at a time, or they would measure one another
+        self._unraced: set[Path] = set()  # networks that whoever asks them first is to race
+        self._likely: str | None = None  # what the last network raced runs in
 
     def __call__(self, network: Model, card: Card) -> Callable[..., Tensor]:
         """What the zoo is to ask in the network's place."""
         if not isinstance(network, Diffusion):
             return network
         tuned = Tuned(
-            network, lambda name: self._settled.setdefault(card.folder, name), lambda: self.wait_for(card.folder)
+            network,
+            lambda name: self._settled.setdefault(card.folder, name),
+            lambda: self.race_first(tuned, network, card),
         )
         name = self._settled.get(card.folder)
         if name is not None:
@@ -251,54 +254,56 @@ class Engines:
         return Verdict(**self.cache.verdict(self.key(subject)))
 
     def prepare(self, zoo: Zoo) -> None:
-        """Make the fastest form of every diffusion network ready: of those here now, then, after converting, of all."""
+        """Make the fastest form of the first page's networks ready: of those here now, then, after converting, of all.
+
+        Conversions are made for every page; its networks are raced when they are asked first, for a form that is ready
+        takes memory.
+        """
         cards = diffusion_cards(zoo)
-        self.offer_best(zoo, cards)
+        first_page = [card for card in cards if card.dataset == cards[0].dataset]
+        self.offer_best(zoo, first_page)
         if self.convert_missing(zoo, cards):
-            self.offer_best(zoo, cards)
+            self.offer_best(zoo, first_page)
 
     def offer_best(self, zoo: Zoo, cards: Sequence[Card]) -> None:
         """Let every network that has made no picture yet run in the fastest form that can be built now."""
-        name, left = None, list(cards)
-        while left:
-            card = left.pop(self.next_of(left))
+        for card in cards:
             entry = zoo.open(card.dataset, card.model)
             if isinstance(entry.predict, Tuned) and not entry.predict.is_settled:
-                name, engine = self.best(subject_of(entry.network, card), name)
-                served = entry.predict.offer(name, engine)
-                log.info("%s/%s runs on %s", card.dataset, card.model, name if served else "torch until the next start")
-            self.arrived([card.folder])
+                with self._racing:
+                    self.offer_winner(entry.predict, entry.network, card)
 
-    def next_of(self, cards: Sequence[Card]) -> int:
-        """The place of the network that somebody waits for, or else of the first."""
-        with self._news:
-            return next((k for k, card in enumerate(cards) if card.folder in self._wanted), 0)
+    def offer_winner(self, tuned: Tuned, network: Diffusion, card: Card) -> None:
+        """Race a network and let the winner answer; the race's lock must be held."""
+        try:
+            self._likely, engine = self.best(subject_of(network, card), self._likely)
+        finally:
+            self._unraced.discard(card.folder)  # not before: who comes meanwhile is to wait
+        served = tuned.offer(self._likely, engine)
+        log.info("%s/%s runs on %s", card.dataset, card.model, self._likely if served else "torch until the next start")
 
-    def arrived(self, folders: Iterable[Path]) -> None:
-        """Nobody need wait for these any more."""
-        with self._news:
-            self._coming.difference_update(folders)
-            self._news.notify_all()
-
-    def wait_for(self, folder: Path) -> None:
-        """Until a network's race is over, which is the next now; not at all where none is coming, never for long."""
-        with self._news:
-            if folder in self._coming:
-                self._wanted.add(folder)
-                self._news.wait_for(lambda: folder not in self._coming, FIRST_PATIENCE_S)
+    def race_first(self, tuned: Tuned, network: Diffusion, card: Card) -> None:
+        """Before a network's first picture: race it, unless that was done; never waits long behind other races."""
+        if card.folder not in self._unraced or not self._racing.acquire(timeout=FIRST_PATIENCE_S):
+            return
+        try:
+            if card.folder in self._unraced:
+                self.offer_winner(tuned, network, card)
+                give_back_memory()
+        except Exception:
+            log.exception(NONE_READY)
+        finally:
+            self._racing.release()
 
     def prepare_behind(self, zoo: Zoo) -> threading.Thread:
         """`prepare` in a thread of its own; whatever goes wrong there, the networks go on as they are."""
-        folders = [card.folder for card in diffusion_cards(zoo)]
-        with self._news:
-            self._coming.update(folders)
+        self._unraced.update(card.folder for card in diffusion_cards(zoo))
 
         def work() -> None:
             try:
                 self.prepare(zoo)
             except Exception:
-                log.exception("no faster form could be made ready, torch serves")
-            self.arrived(folders)
+                log.exception(NONE_READY)
             give_back_memory()
 
         thread = threading.Thread(target=work, name="engines", daemon=True)

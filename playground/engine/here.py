@@ -27,7 +27,7 @@ def kinds_here(cache: Cache) -> tuple[Kind, ...]:
     if find_spec("openvino") is not None:
         from playground.engine.openvino import openvino_kinds  # an extra; a third of a second to import
 
-        kinds += openvino_kinds(cache)
+        kinds += openvino_kinds(cache, helpers)
     if torch.cuda.is_available() and not IS_ZERO_GPU:
         kinds.append(Kind("cuda bfloat16", False, CapturedOnCuda))
     return tuple(kinds)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 
 import openvino as ov
@@ -16,16 +18,17 @@ from torch import Tensor
 
 from playground.device import job_threads
 from playground.engine.cache import Cache
-from playground.engine.kinds import Kind, Predict, Subject, first_line, in_portions
+from playground.engine.channelwise import channelwise
+from playground.engine.kinds import Kind, Subject, first_line, portions
 
 log = logging.getLogger(__name__)
 
-SIZES = (1, 2, 8)  # a picture, one with guidance, many; above 8 a picture gets no cheaper
+SIZES = (1, 4, 8)  # that a core takes at once; above 8 a picture gets no cheaper
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 def key_of(subject: Subject, batch: int) -> str:
-    return subject.key(batch=batch, converter=1)
+    return subject.key(batch=batch, converter=2)
 
 
 def is_converted(subject: Subject, cache: Cache) -> bool:
@@ -37,12 +40,13 @@ def convert(subject: Subject, cache: Cache) -> None:
 
     The parts of `openvino.convert_model` are called one by one: as a whole it reports to its makers over the network.
     """
+    network = channelwise(subject.network)
     for batch in SIZES:
         x_t, t, labels = subject.examples(batch)
         inputs = (x_t, t.float(), labels)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer's, about checks of shapes that are fixed here
-            traced = torch.jit.trace(subject.network, inputs, check_trace=False)
+            traced = torch.jit.trace(network, inputs, check_trace=False)
         decoder = TorchScriptPythonDecoder(traced, example_input=inputs)
         frontend = FrontEndManager().load_by_framework("pytorch")
         opened = frontend.load(decoder)
@@ -53,70 +57,117 @@ def convert(subject: Subject, cache: Cache) -> None:
         cache.keep(key_of(subject, batch), lambda path, m=model: ov.save_model(m, path, compress_to_fp16=False))
 
 
+class Compiled:
+    """A conversion made ready for one batch size, asked by anybody at any time."""
+
+    def __init__(self, model: ov.CompiledModel) -> None:
+        self._model = model
+        self._idle: list[ov.InferRequest] = []  # as many as were ever busy at once
+
+    def _request(self) -> ov.InferRequest:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._model.create_infer_request()
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """One pass; in the caller's own thread where the model has a single stream."""
+        request = self._request()
+        request.infer([value.contiguous().numpy() for value in inputs], share_inputs=True, share_outputs=True)
+        found = torch.from_numpy(request.get_output_tensor(0).data.copy())
+        self._idle.append(request)
+        return found
+
+    def begin(self, *inputs: Tensor) -> Callable[[], Tensor]:
+        """Start one pass behind those that were started before; what comes back waits for its answer."""
+        request = self._request()
+        request.start_async([value.contiguous().numpy() for value in inputs], share_inputs=True)
+
+        def answer() -> Tensor:
+            request.wait()
+            found = torch.from_numpy(request.get_output_tensor(0).data.copy())
+            self._idle.append(request)
+            return found
+
+        return answer
+
+
 class OpenVINO:
     """A converted network; a picture comes out the same, bit for bit, in any batch.
 
-    Larger sizes are compiled (a quarter of a second, some 35 MB) for the first batch that could use them, and left out
-    where they do not give the same bits as the smallest one.
+    Every core is a stream of its own and takes a share of the batch: cores that work on one picture together spend
+    half of their time on waiting for one another. Larger sizes are compiled (a few tenths of a second, some 50 MB) for
+    the first batch that could use them, and left out where they do not give the same bits as the smallest one.
     """
 
-    def __init__(self, subject: Subject, precision: str, cache: Cache) -> None:
+    def __init__(self, subject: Subject, precision: str, cache: Cache, helpers: Executor) -> None:
         self._subject = subject
         self._cache = cache
-        self._options = {
-            "INFERENCE_PRECISION_HINT": HINTS[precision],
-            "INFERENCE_NUM_THREADS": job_threads(),
-            "NUM_STREAMS": 1,
-        }
-        self._lock = threading.Lock()  # a request holds its own answer, so one at a time
+        self._helpers = helpers
+        self._streams = job_threads()
+        self._hint = HINTS[precision]
         self._widening = threading.Lock()
         self._core = ov.Core()
-        self._sizes: dict[int, Predict] = {SIZES[0]: self._compile(SIZES[0])}
+        self._alone = self._compile(1, streams=1)  # a single picture is done before another thread would wake
+        self._sizes: dict[int, Compiled] = {SIZES[0]: self._compile(SIZES[0], self._streams)}
         self._untried = list(SIZES[1:])
 
-    def _compile(self, batch: int) -> Predict:
+    def _compile(self, batch: int, streams: int) -> Compiled:
+        options = {"INFERENCE_PRECISION_HINT": self._hint, "INFERENCE_NUM_THREADS": streams, "NUM_STREAMS": streams}
         key = key_of(self._subject, batch)
         path = self._cache.conversion(key)
         try:
-            request = self._core.compile_model(read(self._core, path), "CPU", self._options).create_infer_request()
+            # in a job's thread, because the streams' threads begin with the priority of the one that makes them
+            model = self._helpers.submit(self._core.compile_model, read(self._core, path), "CPU", options)
+            return Compiled(model.result())
         except RuntimeError:
             self._cache.forget(key)  # damaged: the next start converts it again
             raise
 
-        def predict(*inputs: Tensor) -> Tensor:
-            arrays = [value.contiguous().numpy() for value in inputs]
-            with self._lock:
-                return torch.from_numpy(request.infer(arrays, share_inputs=True, share_outputs=True)[0].copy())
-
-        return predict
-
     def _widen(self, size: int) -> None:
         """Take up a larger size where it gives what the smallest one gives."""
         try:
-            predict = self._compile(size)
+            compiled = self._compile(size, self._streams)
             x_t, t, labels = self._subject.examples(size)
-            alone = in_portions({SIZES[0]: self._sizes[SIZES[0]]}, x_t, t.float(), labels)
-            if not torch.equal(predict(x_t, t.float(), labels), alone):
+            alone = self._spread({SIZES[0]: self._sizes[SIZES[0]]}, x_t, t.float(), labels)
+            if not torch.equal(compiled(x_t, t.float(), labels), alone):
                 raise ValueError("a picture depends on its batch")
-            self._sizes = {**self._sizes, size: predict}
+            self._sizes = {**self._sizes, size: compiled}
         except Exception as error:  # whatever it was, the smaller sizes go on
             log.warning("%s runs without batches of %d: %s", self._subject.name, size, first_line(error))
 
+    def _spread(self, sizes: Mapping[int, Compiled], *inputs: Tensor) -> Tensor:
+        """A batch over all streams; filled places repeat the last picture and are thrown away."""
+        batch, answers = len(inputs[0]), []
+        share = -(-batch // self._streams)
+        for first in range(0, batch, share):
+            for size, used in portions(min(share, batch - first), list(sizes)):
+                part = [value[first : first + used] for value in inputs]
+                if used < size:
+                    part = [torch.cat([value, value[-1:].expand(size - used, *value.shape[1:])]) for value in part]
+                answers.append((sizes[size].begin(*part), used))
+                first += used
+        return torch.cat([answer()[:used] for answer, used in answers])
+
     def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        with self._widening:
-            while self._untried and len(x_t) > self._untried[0] / 2:
-                self._widen(self._untried.pop(0))
-        return in_portions(self._sizes, x_t, t.float(), labels[:, : self._subject.num_labels])
+        known = labels[:, : self._subject.num_labels]
+        if len(x_t) == 1:
+            return self._alone(x_t, t.float(), known)
+        if self._untried:
+            with self._widening:
+                while self._untried and len(x_t) > self._streams * self._untried[0] / 2:
+                    self._widen(self._untried.pop(0))
+        return self._spread(self._sizes, x_t, t.float(), known)
 
 
-def openvino_kinds(cache: Cache) -> list[Kind]:
+def openvino_kinds(cache: Cache, helpers: Executor) -> list[Kind]:
     """One for each precision that the processor can calculate in; how fast is another question."""
     able = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return [
         Kind(
             f"openvino {precision}",
             precision == "float32",
-            lambda subject, precision=precision: OpenVINO(subject, precision, cache),
+            lambda subject, precision=precision: OpenVINO(subject, precision, cache, helpers),
             lambda subject: is_converted(subject, cache),
         )
         for precision, hint in HINTS.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
@@ -15,6 +16,7 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from diffusers.schedulers.scheduling_ddim import DDIMSchedulerOutput
+from diffusers.schedulers.scheduling_ddpm import DDPMSchedulerOutput
 from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteSchedulerOutput
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
@@ -49,6 +51,45 @@ class DDIM(DDIMScheduler):
         return DDIMSchedulerOutput(prev_sample=x_next, pred_original_sample=x0)
 
 
+class DDPM(DDPMScheduler):
+    """DDPM with the numbers of every step worked out beforehand, by diffusers' own operations: the same to the bit.
+
+    diffusers works them out anew in each step, which takes a tenth as long as a small network.
+    """
+
+    def set_timesteps(self, *arguments: object, **options: object) -> None:
+        super().set_timesteps(*arguments, **options)
+        a = self.alphas_cumprod[self.timesteps]
+        a_next = torch.cat([a[1:], self.one.view(1)])
+        kept = a / a_next
+        variance = ((1 - a_next) / (1 - a) * (1 - kept)).clamp(min=1e-20)
+        columns = (
+            a**0.5,
+            (1 - a) ** 0.5,
+            a_next**0.5 * (1 - kept) / (1 - a),
+            kept**0.5 * (1 - a_next) / (1 - a),
+            variance**0.5,
+        )
+        self._numbers = torch.stack(columns, 1).tolist()
+        self._place = {t: k for k, t in enumerate(self.timesteps.tolist())}
+
+    def step(
+        self, model_output: Tensor, timestep: Tensor, sample: Tensor, generator: list[Generator]
+    ) -> DDPMSchedulerOutput:
+        """One step of Ho et al. 2020, eq. 7, with the predicted picture clipped."""
+        config = self.config
+        if config.prediction_type != "v_prediction" or config.variance_type != "fixed_small" or config.thresholding:
+            return super().step(model_output, timestep, sample, generator=generator)
+        signal, noise, of_picture, of_sample, sigma = self._numbers[self._place[int(timestep)]]
+        x0 = signal * sample - noise * model_output
+        if config.clip_sample:
+            x0 = x0.clamp(-config.clip_sample_range, config.clip_sample_range)
+        x_next = of_picture * x0 + of_sample * sample
+        if timestep > 0:
+            x_next = x_next + sigma * randn_tensor(sample.shape, generator, sample.device, sample.dtype)
+        return DDPMSchedulerOutput(prev_sample=x_next, pred_original_sample=x0)
+
+
 class EulerAncestral(EulerAncestralDiscreteScheduler):
     """Euler ancestral that also follows a network which predicts the clean picture; diffusers' own refuses that one."""
 
@@ -69,12 +110,27 @@ class EulerAncestral(EulerAncestralDiscreteScheduler):
         return EulerAncestralDiscreteSchedulerOutput(prev_sample=x_next, pred_original_sample=model_output)
 
 
+class StaticClip:
+    """The clip to [-1, 1] that dynamic thresholding with a `sample_max_value` of 1 comes to, without its quantiles."""
+
+    def _threshold_sample(self, sample: Tensor) -> Tensor:
+        return sample.clamp(-1, 1)
+
+
+class DPMSolver(StaticClip, DPMSolverMultistepScheduler):
+    pass
+
+
+class UniPC(StaticClip, UniPCMultistepScheduler):
+    pass
+
+
 SCHEDULERS: dict[str, tuple[type[SchedulerMixin], Mapping[str, object]]] = {
-    "ddpm": (DDPMScheduler, {}),
+    "ddpm": (DDPM, {}),
     "ddim": (DDIM, {}),
-    "dpmpp": (DPMSolverMultistepScheduler, {}),
-    "sde_dpmpp": (DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}),
-    "unipc": (UniPCMultistepScheduler, {}),
+    "dpmpp": (DPMSolver, {}),
+    "sde_dpmpp": (DPMSolver, {"algorithm_type": "sde-dpmsolver++"}),
+    "unipc": (UniPC, {}),
     "euler": (EulerDiscreteScheduler, {}),
     "euler_a": (EulerAncestral, {}),
     "heun": (HeunDiscreteScheduler, {}),

@@ -40,6 +40,11 @@ def main() -> int:
             parser.add_argument(flag, type=type(getattr(SETTINGS["ddpm"], setting.name)))
     parser.add_argument("--threads", type=int, help="threads of one process (the library's choice otherwise)")
     parser.add_argument("--restart", action="store_true", help="forget the checkpoint and begin again")
+    parser.add_argument(
+        "--go-on",
+        action="store_true",
+        help="where there is no checkpoint, begin with the weights in pretrained/DATASET/MODEL and new optimisers",
+    )
     parser.add_argument("--output", type=Path, help="where the model goes (default: pretrained/DATASET/MODEL)")
     arguments = parser.parse_args()
 
@@ -77,6 +82,9 @@ def main() -> int:
     )
     if run.resume():
         print(f"resuming after {run.images_seen:,} pictures")
+    elif arguments.go_on:
+        run.continue_from(PRETRAINED_FOLDER / dataset.name / arguments.model)
+        print(f"going on from the published weights of {run.images_seen:,} pictures")
     run.train()
     return 0
 

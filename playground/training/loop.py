@@ -7,6 +7,7 @@ resumed walks exactly the path of one that was not.
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
 import time
@@ -21,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from playground.datasets import Dataset, Pictures
-from playground.models.storage import save_model
+from playground.models.storage import load_model, save_model
 from playground.training.card import hardware, write_card
 from playground.training.ema import EMA
 from playground.training.objectives import Objective
@@ -46,9 +47,9 @@ class Settings:
     snapshots: bool = False
 
 
-def learning_rate(settings: Settings, images_seen: int) -> float:
-    """Linear warm-up, then a half cosine down to `final_learning_rate`."""
-    warm = min(1.0, (images_seen + settings.batch_size) / settings.warmup_images)
+def learning_rate(settings: Settings, images_seen: int, begun_at: int = 0) -> float:
+    """Linear warm-up from the first picture of this run, and a half cosine down to `final_learning_rate`."""
+    warm = min(1.0, (images_seen - begun_at + settings.batch_size) / settings.warmup_images)
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, images_seen / settings.images)))
     return warm * (settings.final_learning_rate + (settings.learning_rate - settings.final_learning_rate) * cosine)
 
@@ -130,6 +131,7 @@ class Run:
         self.labels = torch.from_numpy(train.labels).to(device)
         self.held_out = held_out
         self.step, self.images_seen, self.seconds = 0, 0, 0.0
+        self.begun_at = 0  # pictures that the weights had seen already where the optimisers were new
 
     @property
     def checkpoint(self) -> Path:
@@ -144,6 +146,7 @@ class Run:
             "step": self.step,
             "images_seen": self.images_seen,
             "seconds": self.seconds,
+            "begun_at": self.begun_at,
         }
         self.work.mkdir(parents=True, exist_ok=True)
         torch.save(state, self.checkpoint.with_suffix(".tmp"))
@@ -159,7 +162,23 @@ class Run:
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         self.step, self.images_seen, self.seconds = state["step"], state["images_seen"], state["seconds"]
+        self.begun_at = state["begun_at"]
         return True
+
+    def continue_from(self, folder: Path) -> None:
+        """Go on from published weights, which are averaged ones, with new optimisers that are warmed up again.
+
+        Raises ValueError where what is published is not all that is learned.
+        """
+        network = self.objective.network
+        if self.objective.shown(network) is not network:
+            raise ValueError(f"{self.model} cannot go on from {folder}: what is published is not what is trained")
+        card = json.loads((folder / "card.json").read_text())
+        for weights in (network, self.ema.network):
+            weights.load_state_dict(load_model(folder).state_dict())
+        self.step = card["images_seen"] // self.settings.batch_size
+        self.images_seen = self.begun_at = card["images_seen"]
+        self.seconds = card["seconds"]
 
     def train_step(self) -> dict[str, float]:
         """Every player's turn on one batch; returns the losses."""
@@ -169,7 +188,7 @@ class Run:
         chosen = torch.randint(len(self.images), (share,), generator=generator).to(self.images.device)
         x0 = self.images[chosen].contiguous(memory_format=torch.channels_last)
         labels = self.labels[chosen]
-        rate = learning_rate(settings, self.images_seen)
+        rate = learning_rate(settings, self.images_seen, self.begun_at)
         scalars = {}
         for name, player in self.objective.players.items():
             optimizer, parameters = self.optimizers[name], list(player.parameters())

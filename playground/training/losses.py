@@ -48,7 +48,11 @@ def discriminator_losses(
     return parts
 
 
-def min_snr_weight(alphas_cumprod: Tensor, gamma: float = 5.0) -> Tensor:
-    """Weight of the v-prediction error, min(SNR, gamma) / (SNR + 1) (Hang et al. 2023), for each noise level."""
+def min_snr_weight(alphas_cumprod: Tensor, gamma: float = 5.0, floor: float = 0.0) -> Tensor:
+    """Weight of the v-prediction error, min(SNR, gamma) / (SNR + 1) (Hang et al. 2023), for each noise level.
+
+    `floor` is the least SNR that counts (1 is the truncated SNR of Salimans and Ho 2022): without it the levels of most
+    noise, at which the colour of a large plain area is settled, weigh next to nothing.
+    """
     snr = alphas_cumprod / (1 - alphas_cumprod)
-    return snr.clamp(max=gamma) / (snr + 1)
+    return snr.clamp(floor, gamma) / (snr + 1)
