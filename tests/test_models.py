@@ -121,6 +121,12 @@ class TestMinSNR:
         torch.testing.assert_close(min_snr_weight(torch.tensor([0.95])), torch.tensor([5 * 0.05]))
         assert min_snr_weight(torch.tensor([5 / 6])) == pytest.approx(5 / 6)
 
+    def test_a_floor_lifts_the_levels_of_most_noise_and_no_other(self) -> None:
+        a = torch.linspace(0.0001, 0.999, 200)
+        lifted = min_snr_weight(a, floor=1.0)
+        torch.testing.assert_close(lifted[a < 0.5], 1 - a[a < 0.5])  # an error of x0 counts as it is, as from SNR 1 on
+        assert torch.equal(lifted[a > 0.5], min_snr_weight(a)[a > 0.5])
+
 
 class TestLabels:
     CARDINALITIES = (3, 5, 2)

@@ -295,6 +295,34 @@ class TestRuns:
         hashes = [json.loads((tmp_path / n / "card.json").read_text())["sha256"] for n in ("whole", "stopped")]
         assert hashes[0] == hashes[1]
 
+    def test_going_on_from_published_weights_begins_with_them_and_warms_up_again(
+        self, finished: Callable[[str], Path], tmp_path: Path
+    ) -> None:
+        run = tiny_run("ddpm", tmp_path, first_weights=99)
+        published = load_model(finished("ddpm")).state_dict()
+        seen = json.loads((finished("ddpm") / "card.json").read_text())["images_seen"]
+        run.continue_from(finished("ddpm"))
+        for network in (run.objective.network, run.ema.network):
+            assert all(torch.equal(value, published[name]) for name, value in network.state_dict().items())
+        assert (run.images_seen, run.begun_at, run.step) == (seen, seen, seen // 16)
+        assert not any(optimizer.state for optimizer in run.optimizers.values())
+        longer = Settings(images=10 * seen, warmup_images=seen)
+        assert learning_rate(longer, seen, seen) < learning_rate(longer, seen)
+        assert learning_rate(longer, 2 * seen, seen) == learning_rate(longer, 2 * seen)
+        run.save_checkpoint()
+        again = tiny_run("ddpm", tmp_path)
+        assert again.resume()
+        assert again.begun_at == seen
+
+    def test_what_is_not_all_published_cannot_go_on_from_it(
+        self, finished: Callable[[str], Path], tmp_path: Path
+    ) -> None:
+        run = tiny_run("gan", tmp_path)
+        run.continue_from(finished("gan"))
+        run.objective.pixel_shift = -0.1
+        with pytest.raises(ValueError, match="what is published is not what is trained"):
+            run.continue_from(finished("gan"))
+
     def test_a_run_killed_while_writing_leaves_the_old_checkpoint(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -388,6 +416,22 @@ class TestCommand:
         assert (place / "ae2" / "model.safetensors").read_bytes() != first
         assert self.call(monkeypatch, *options, "--seed", "0", "--restart") == 0
         assert (place / "ae2" / "model.safetensors").read_bytes() == first  # the same seed, the same weights
+
+    def test_it_goes_on_from_published_weights_where_there_is_no_checkpoint(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    ) -> None:
+        TOY.write()
+        monkeypatch.setattr(command, "PRETRAINED_FOLDER", place / "published")
+        options = ("ae2", "--batch-size", "16", "--precision", "no")
+        published = str(place / "published" / TOY.name / "ae2")
+        assert self.call(monkeypatch, *options, "--images", "160", "--output", published) == 0
+        options = (*options, "--images", "320", "--go-on", "--output", str(place / "ae2"))
+        assert self.call(monkeypatch, *options) == 0
+        assert "going on from the published weights of 160 pictures" in capsys.readouterr().out
+        card = json.loads((place / "ae2" / "card.json").read_text())
+        assert (card["images_seen"], card["command"].count("--go-on")) == (320, 1)
+        assert self.call(monkeypatch, *options) == 0
+        assert "resuming after 320 pictures" in capsys.readouterr().out
 
     def test_a_setting_of_zero_is_a_setting(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         TOY.write()
