@@ -583,16 +583,19 @@ class TestOpenVINO:
         from playground.engine.openvino import SIZES, OpenVINO, convert, key_of
 
         convert(tiny, engines.cache)
-        inputs = tiny.examples(13 * device.job_threads())
+        inputs, few = tiny.examples(13 * device.job_threads()), tiny.examples(SIZES[1] * device.job_threads())
         engine = OpenVINO(tiny, "float32", engines.cache, helpers)
         engine(*tiny.examples(1))
         assert tuple(engine._sizes) == SIZES[:1]
         wide = engine(*inputs)
-        assert tuple(engine._sizes) == SIZES
+        assert tuple(engine._sizes) == (SIZES[0], SIZES[-1])  # those that serve, no others
+        assert torch.equal(engine(*few), wide[: len(few[0])])
+        assert sorted(engine._sizes) == sorted(SIZES)
         for size in SIZES[1:]:
             shutil.rmtree(engines.cache.conversion(key_of(tiny, size)).parent)
         narrow = OpenVINO(tiny, "float32", engines.cache, helpers)
         assert torch.equal(narrow(*inputs), wide)
+        assert torch.equal(narrow(*few), wide[: len(few[0])])
         assert tuple(narrow._sizes) == SIZES[:1]
         assert torch.equal(narrow(*inputs), wide)
         assert len(lines(caplog)) == len(SIZES) - 1  # not told again

@@ -57,8 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     figures: dict[str, object] = {"made": made}
     if parts & {"start", "browser"}:  # first, while this process holds nothing
         environment = {"PLAYGROUND_CACHE": str(cache.folder.resolve())}
-        num_engines = sum(card.dataset == zoo.datasets()[0].name for card in cards)  # of the first page
-        figures |= measure_page(options.steps, options.repeats, num_engines, environment, parts)
+        figures |= measure_page(options.steps, options.repeats, environment, parts)
     figures |= measure_sampling(zoo, engines, cards[0], options.steps, options.repeats, parts)
     content = report.section(figures, IMAGES)
     print(content)

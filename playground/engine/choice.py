@@ -2,8 +2,8 @@
 
 A picture's bits must not change while the playground runs, so the form is settled by a network's first call, with what
 is ready then; whatever becomes ready later serves from the next start on. Between starts the verdict is remembered, so
-that a link gives the same bytes again, unless a short race shows that it no longer holds. Networks of the first page
-are raced behind it, others when their first picture is asked for, which waits for that: it would be slow until the end.
+that a link gives the same bytes again, unless a short race shows that it no longer holds. The first network of all
+is raced behind the page, others when their first picture is asked for, which waits: it would be slow until the end.
 """
 
 from __future__ import annotations
@@ -254,16 +254,16 @@ class Engines:
         return Verdict(**self.cache.verdict(self.key(subject)))
 
     def prepare(self, zoo: Zoo) -> None:
-        """Make the fastest form of the first page's networks ready: of those here now, then, after converting, of all.
+        """Make the fastest form of the first network ready: of those here now, then, after converting, of all.
 
-        Conversions are made for every page; its networks are raced when they are asked first, for a form that is ready
-        takes memory.
+        Every network is converted; the others are raced when they are asked first, for a form that is ready takes
+        memory.
         """
         cards = diffusion_cards(zoo)
-        first_page = [card for card in cards if card.dataset == cards[0].dataset]
-        self.offer_best(zoo, first_page)
+        self.offer_best(zoo, cards[:1])
         if self.convert_missing(zoo, cards):
-            self.offer_best(zoo, first_page)
+            self._likely = None  # there are more forms to race now
+            self.offer_best(zoo, cards[:1])
 
     def offer_best(self, zoo: Zoo, cards: Sequence[Card]) -> None:
         """Let every network that has made no picture yet run in the fastest form that can be built now."""

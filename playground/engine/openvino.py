@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -100,17 +100,19 @@ class OpenVINO:
     the first batch that could use them, and left out where they do not give the same bits as the smallest one.
     """
 
-    def __init__(self, subject: Subject, precision: str, cache: Cache, helpers: Executor) -> None:
+    def __init__(
+        self, subject: Subject, precision: str, cache: Cache, helpers: Executor, core: ov.Core | None = None
+    ) -> None:
         self._subject = subject
         self._cache = cache
         self._helpers = helpers
         self._streams = job_threads()
         self._hint = HINTS[precision]
         self._widening = threading.Lock()
-        self._core = ov.Core()
+        self._core = core or ov.Core()
         self._alone = self._compile(1, streams=1)  # a single picture is done before another thread would wake
         self._sizes: dict[int, Compiled] = {SIZES[0]: self._compile(SIZES[0], self._streams)}
-        self._untried = list(SIZES[1:])
+        self._untried = set(SIZES[1:])
 
     def _compile(self, batch: int, streams: int) -> Compiled:
         options = {"INFERENCE_PRECISION_HINT": self._hint, "INFERENCE_NUM_THREADS": streams, "NUM_STREAMS": streams}
@@ -136,17 +138,21 @@ class OpenVINO:
         except Exception as error:  # whatever it was, the smaller sizes go on
             log.warning("%s runs without batches of %d: %s", self._subject.name, size, first_line(error))
 
+    def _plan(self, batch: int, sizes: Collection[int]) -> list[tuple[int, int]]:
+        """(size, pictures in it) of every pass that a batch takes: an equal share for each stream, in portions."""
+        share = -(-batch // self._streams)
+        shares = [min(share, batch - first) for first in range(0, batch, share)]
+        return [portion for pictures in shares for portion in portions(pictures, list(sizes))]
+
     def _spread(self, sizes: Mapping[int, Compiled], *inputs: Tensor) -> Tensor:
         """A batch over all streams; filled places repeat the last picture and are thrown away."""
-        batch, answers = len(inputs[0]), []
-        share = -(-batch // self._streams)
-        for first in range(0, batch, share):
-            for size, used in portions(min(share, batch - first), list(sizes)):
-                part = [value[first : first + used] for value in inputs]
-                if used < size:
-                    part = [torch.cat([value, value[-1:].expand(size - used, *value.shape[1:])]) for value in part]
-                answers.append((sizes[size].begin(*part), used))
-                first += used
+        answers, first = [], 0
+        for size, used in self._plan(len(inputs[0]), sizes):
+            part = [value[first : first + used] for value in inputs]
+            if used < size:
+                part = [torch.cat([value, value[-1:].expand(size - used, *value.shape[1:])]) for value in part]
+            answers.append((sizes[size].begin(*part), used))
+            first += used
         return torch.cat([answer()[:used] for answer, used in answers])
 
     def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
@@ -154,20 +160,23 @@ class OpenVINO:
         if len(x_t) == 1:
             return self._alone(x_t, t.float(), known)
         if self._untried:
+            wanted = {size for size, _ in self._plan(len(x_t), SIZES)}
             with self._widening:
-                while self._untried and len(x_t) > self._streams * self._untried[0] / 2:
-                    self._widen(self._untried.pop(0))
+                for size in sorted(wanted & self._untried):
+                    self._untried.discard(size)
+                    self._widen(size)
         return self._spread(self._sizes, x_t, t.float(), known)
 
 
 def openvino_kinds(cache: Cache, helpers: Executor) -> list[Kind]:
     """One for each precision that the processor can calculate in; how fast is another question."""
-    able = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    core = ov.Core()
+    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return [
         Kind(
             f"openvino {precision}",
             precision == "float32",
-            lambda subject, precision=precision: OpenVINO(subject, precision, cache, helpers),
+            lambda subject, precision=precision: OpenVINO(subject, precision, cache, helpers, core),
             lambda subject: is_converted(subject, cache),
         )
         for precision, hint in HINTS.items()
