@@ -262,6 +262,18 @@ def test_bfloat16_pictures_hardly_differ(tiny_zoo: Zoo, dataset: Dataset) -> Non
     assert 0 < float((exact - rough).abs().mean()) < 0.02
 
 
+def test_pictures_by_the_apps_own_engine_are_those_that_it_shows(
+    tiny_zoo: Zoo, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYGROUND_CACHE", str(tmp_path))
+    entry = replace(source_of(tiny_zoo, dataset, "ddpm"), precision="engine").open()
+    labels = torch.ones(3, 1, dtype=torch.long)
+    measured = draw_pictures(entry, labels, range(3), 5, "engine")
+    assert entry.predict.is_settled
+    exact = draw_pictures(entry, labels, range(3), 5, "float32")
+    assert float((exact - measured).abs().mean()) < 0.02
+
+
 def test_asked_labels_have_the_proportions_of_the_held_out_set() -> None:
     held_out = np.sort(np.random.default_rng(1).integers(1, 6, (50, 2)), axis=0)
     labels = asked_labels(held_out, 50)

@@ -55,7 +55,8 @@ def main(arguments: list[str] | None = None) -> None:
     made = {"processor": processor(), "cores": cores(), "repeats": options.repeats}
     made["versions"] = ", ".join(f"{name} {version}" for name, version in versions().items())
     figures: dict[str, object] = {"made": made}
-    if parts & {"start", "browser"}:  # first, while this process holds nothing
+    if parts & {"start", "browser"}:  # first, while this process has done nothing
+        engines.convert_missing(zoo, cards)  # or the app would, beside what is measured
         environment = {"PLAYGROUND_CACHE": str(cache.folder.resolve())}
         figures |= measure_page(options.steps, options.repeats, environment, parts)
     figures |= measure_sampling(zoo, engines, cards[0], options.steps, options.repeats, parts)

@@ -265,6 +265,11 @@ class Engines:
             self._likely = None  # there are more forms to race now
             self.offer_best(zoo, cards[:1])
 
+    def make_ready(self, zoo: Zoo, card: Card) -> None:
+        """Convert and race one network, ahead of its first picture."""
+        self.convert_missing(zoo, [card])
+        self.offer_best(zoo, [card])
+
     def offer_best(self, zoo: Zoo, cards: Sequence[Card]) -> None:
         """Let every network that has made no picture yet run in the fastest form that can be built now."""
         for card in cards:

@@ -257,7 +257,8 @@ def measure(card: Card, ruler: Ruler, plan: Plan, root: Path, work: Path) -> Met
         precision=plan.precision if is_diffusion else "float32",
         threads=plan.threads,
     )
-    hears_labels = is_conditional(source.open().network)
+    opened = source.open()
+    hears_labels = is_conditional(opened.network)
     save_sheet(source, sheet_labels(ruler), work / f"sheet-{SHEET_PICTURES}.png")
     asked = asked_labels(ruler.held_out_labels, plan.samples)
     images = sample(source, asked, ruler.dataset.shape, work, plan.processes if is_diffusion else 1)
@@ -272,7 +273,7 @@ def measure(card: Card, ruler: Ruler, plan: Plan, root: Path, work: Path) -> Met
             "steps": source.steps,
             "sampler": recipe.sampler,
             "guidance_scale": recipe.guidance_scale,
-            "sampling_precision": source.precision,
+            "sampling_precision": opened.predict.name if source.precision == "engine" else source.precision,
             "network_evaluations": evaluations_per_picture(recipe),
             **ladder(ruler, source, asked_labels(ruler.held_out_labels, plan.ladder_samples), compared, work),
         }

@@ -23,6 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from playground.datasets import Dataset
+from playground.engine import Engines
 from playground.generate import as_made, by_lot, latent_spread, usual
 from playground.models import GAN, VAE, Diffusion
 from playground.render import to_uint8
@@ -33,7 +34,7 @@ from playground.zoo import Card, Entry, Zoo
 BATCH = 100
 SAVE_EVERY_S = 30.0
 
-Precision = Literal["float32", "bf16"]
+Precision = Literal["float32", "bf16", "engine"]  # the last one: whatever form the app runs a network in here
 
 
 class WeightsChangedError(RuntimeError):
@@ -55,10 +56,14 @@ class Source:
 
     def open(self) -> Entry:
         """The model; raises WeightsChangedError when the measurement began with others."""
-        entry = Zoo(self.root).open(self.dataset, self.model)
+        engines = Engines() if self.precision == "engine" else None
+        zoo = Zoo(self.root, fit=engines) if engines else Zoo(self.root)
+        entry = zoo.open(self.dataset, self.model)
         if weights_of(entry.card.facts) != self.weights:
             raise WeightsChangedError(f"{self.model}: its weights changed while it was being measured")
-        if isinstance(entry.network, Diffusion):
+        if engines:
+            engines.make_ready(zoo, entry.card)
+        elif isinstance(entry.network, Diffusion):
             entry.network.to(memory_format=torch.channels_last)
         return entry
 
@@ -92,10 +97,14 @@ def asked_labels(held_out_labels: np.ndarray, num: int) -> np.ndarray:
     return held_out_labels[order[np.arange(num) % len(order)]]
 
 
-def predictor(network: Diffusion, precision: Precision) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """The network itself, or the network with its matrix products in bfloat16; the sampler's sums stay in float32."""
-    if precision == "float32":
-        return network
+def predictor(entry: Entry, precision: Precision) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """What answers for the network: itself, itself with its matrix products in bfloat16, or its engine.
+
+    The sampler's sums stay in float32.
+    """
+    network = entry.network
+    if precision != "bf16":
+        return network if precision == "float32" else entry.predict
 
     def predict(x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
@@ -121,7 +130,7 @@ def draw_pictures(entry: Entry, labels: Tensor, seeds: Sequence[int], steps: int
             scheduler = build_scheduler(chosen.sampler, network.noise_schedule)
             if entry.card.is_quick:
                 labels = by_lot(labels, seeds, torch.from_numpy(entry.dataset.load_reference().labels))
-            denoise = guided(predictor(network, precision), labels, chosen.guidance_scale)
+            denoise = guided(predictor(entry, precision), labels, chosen.guidance_scale)
             *_, step = reverse(denoise, scheduler, noise, steps, generators, chosen.eta)
             return step.x_next
 
