@@ -15,9 +15,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from playground.app import build
 from playground.datasets import DATASETS, Dataset
-from playground.generate import as_text, by_word, last
+from playground.generate import as_text, by_word, last, usual
 from playground.recipe import Recipe, from_query, to_query
 from playground.render import to_png, to_uint8
+from playground.sampling.reverse import STOCHASTIC
 from playground.ui.controls import picker_rows
 from playground.ui.pages import RightPage, paths_of, said_by
 from playground.zoo import Zoo
@@ -147,6 +148,28 @@ def test_a_data_set_without_models_of_a_family_has_no_tab_for_it(wide_zoo: Zoo, 
     assert tabs >= {"tab-gan", "tab-compare", "tab-change"}
     assert not tabs & {"tab-vae", "tab-diffusion"}
     assert config["pages"][0][0] == "", "the first data set is at home, whichever it is"
+
+
+def within(node: dict, path: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
+    """The numbers of every component of a layout and of those that it stands in, outermost first."""
+    for child in node.get("children", ()):
+        yield (*path, child["id"])
+        yield from within(child, (*path, child["id"]))
+
+
+def test_every_page_begins_with_its_own_sampler_and_only_with_what_belongs_to_it(real_zoo: Zoo) -> None:
+    config = build(real_zoo).get_config_file()
+    props = {component["id"]: component["props"] for component in config["components"]}
+    samplers = set()
+    for dataset, page in zip(real_zoo.datasets(), config["pages"], strict=True):
+        places = {props[way[-1]].get("elem_id"): way for way in within(config["page"][page[0]]["layout"])}
+        first = {name: props[places[f"{name}-sampler"][-1]]["value"] for name in ("diffusion", "branch")}
+        assert first["diffusion"] == usual(dataset).sampler
+        assert first["branch"] in STOCHASTIC, "other noise on the way would change nothing"
+        is_shown = all(props[place].get("visible") is not False for place in places["diffusion-eta"])
+        assert is_shown == (first["diffusion"] == "ddim")
+        samplers.add(first["diffusion"])
+    assert len(samplers) > 1
 
 
 def test_narrow_pickers_stand_in_pairs_and_wide_ones_alone() -> None:

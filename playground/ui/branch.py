@@ -18,7 +18,7 @@ from playground import limits, render
 from playground.datasets.base import UnfinishedTextError
 from playground.generate import Frame, check, decision_steps, generate, usual
 from playground.recipe import BRANCHINGS, DEFAULT, SAMPLERS, Recipe
-from playground.sampling.reverse import Step
+from playground.sampling.reverse import STOCHASTIC, Step
 from playground.ui import board, controls, film, instant, paint, views
 from playground.ui.film import Film
 from playground.ui.lanes import LIVE, NEWEST_WINS
@@ -492,7 +492,8 @@ def build(page: Page) -> Tab:
                 guidance = controls.plain_slider(page, NAME, "guidance_scale", 0, limits.MAX_GUIDANCE, 0.05)
                 sampler = gr.Dropdown(
                     [(words.label(f"sampler_{name}"), name) for name in SAMPLERS],
-                    value=start.sampler,
+                    # one with noise on the way, which a branch may change
+                    value=start.sampler if start.sampler in STOCHASTIC else DEFAULT.sampler,
                     label=words.label("sampler"),
                     filterable=False,
                     elem_id=controls.elem(NAME, "sampler"),

@@ -566,7 +566,7 @@ def build(page: Page) -> Tab:
             count = controls.count_slider(page, NAME, FIRST_COUNT)
             budget = gr.HTML(elem_id=controls.elem(NAME, "cost"))
             sampler, note = sampler_picker(page)
-            with gr.Column(visible=False) as stirring:
+            with gr.Column(visible=usual(page.dataset).sampler == "ddim") as stirring:
                 eta = controls.plain_slider(page, NAME, "eta", 0, 1, 0.05)
             with gr.Column(visible=not is_guest) as pulling:
                 guidance = controls.plain_slider(page, NAME, "guidance_scale", 0, limits.MAX_GUIDANCE, 0.05)
