@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from urllib.parse import unquote
 
+import numpy as np
+from PIL import Image, ImageSequence
 from playwright.sync_api import Locator, Page, expect
 
 from playground.recipe import Recipe, from_query
@@ -79,6 +81,15 @@ def choose_from_list(page: Page, elem_id: str, words: str) -> None:
 
 def slider(page: Page, elem_id: str) -> Locator:
     return page.locator(f"#{elem_id} input[type=range]")
+
+
+def kept_gif(page: Page, button: str) -> list[np.ndarray]:
+    """The frames of the animation that a button saves, uint8 [h, w, 3] each."""
+    with page.expect_download() as download:
+        page.locator(button).click()
+    with Image.open(download.value.path()) as film:
+        assert film.format == "GIF"
+        return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(film)]
 
 
 def fits_the_screen(page: Page) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
 import re
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page as Browser
 from playwright.sync_api import expect
@@ -31,7 +29,7 @@ from playground.ui.text import COMMON, Words
 from playground.ui.wishes import Wishes
 from playground.zoo import Zoo
 from tests.browser import DESKTOP, PHONE, serving, visiting
-from tests.journey import fits_the_screen, open_tab, query, slider
+from tests.journey import fits_the_screen, kept_gif, open_tab, query, slider
 
 Visit = Callable[..., Browser]
 FEW = "task=chains&start=-2.6,-2.6&chains=20&steps=60&updates=30"
@@ -217,16 +215,9 @@ def test_the_animation_is_saved_as_a_gif(visit: Visit) -> None:
     page = visit(query=FEW)
     learnt(page)
     held(page)
-    with page.expect_download() as download:
-        page.locator("[data-player=walk] [data-save]").click()
-    with open(download.value.path(), "rb") as file:
-        film = Image.open(io.BytesIO(file.read()))
-    assert film.format == "GIF"
-    assert film.n_frames == 40
-    frames = []
-    for k in (0, film.n_frames - 1):
-        film.seek(k)
-        frames.append(np.asarray(film.convert("RGB")).astype(int))
+    film = kept_gif(page, "[data-player=walk] [data-save]")
+    assert len(film) == 40
+    frames = [film[k].astype(int) for k in (0, -1)]
     for k in range(len(METHODS)):  # every panel moves
         part = slice(8 + 208 * k, 8 + 208 * k + 200)
         assert np.abs(frames[0][:, part] - frames[1][:, part]).mean() > 0.5

@@ -26,7 +26,7 @@ from playground.ui import diffusion
 from playground.ui.wishes import Wishes
 from playground.zoo import Zoo
 from tests.browser import DESKTOP, PHONE
-from tests.journey import choose, finished, fits_the_screen, open_tab, query, shown_recipe
+from tests.journey import choose, finished, fits_the_screen, kept_gif, open_tab, query, shown_recipe
 
 Visit = Callable[..., Page]
 PREVIEWS = """() => {
@@ -159,6 +159,22 @@ def test_a_picture_forms_and_every_step_can_be_seen_again(
     expect(output).to_contain_text("10 / 10")
     assert place(page) == "100% 33.3333%"
     assert fits_the_screen(page)
+
+
+def test_the_making_is_saved_as_a_gif(open_page: Visit, real_zoo: Zoo) -> None:
+    page = open_page(query="model=ddpm&labels=4&seed=99&count=2&steps=6&guidance_scale=2.0")
+    recipe = finished(page, "diffusion", steps=6)
+    page.locator("#diffusion-view [data-row='1']").click()
+    film = kept_gif(page, "#diffusion-view [data-keep]")
+    steps = [frame.step for frame in generate(recipe, real_zoo)]
+    assert len(film) == len(steps)
+    pad, side = 8, 160  # five screen pixels to one of the picture
+    for frame, step in zip(film, steps, strict=True):
+        for place, shown in enumerate((step.x_t[1], step.eps[1], step.x0[1])):
+            left = pad + place * (side + pad)
+            cell = frame[pad : pad + side : 5, left : left + side : 5, :1].astype(int)
+            difference = np.abs(cell - render.to_uint8(shown))
+            assert difference.mean() < 4, "a GIF's colours are few, but no others"
 
 
 def test_on_a_phone_the_picture_forms_beside_the_button(open_page: Visit) -> None:

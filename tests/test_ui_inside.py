@@ -21,7 +21,7 @@ from playground.sampling.noise import seeded_noise
 from playground.ui.forward import packed
 from playground.zoo import Zoo
 from tests.browser import DESKTOP, PHONE
-from tests.journey import choose, fits_the_screen, open_tab, shown_recipe, slider
+from tests.journey import choose, fits_the_screen, kept_gif, open_tab, shown_recipe, slider
 
 Visit = Callable[..., Page]
 
@@ -90,6 +90,21 @@ def test_a_picture_drowns_without_a_request(open_page: Visit, real_zoo: Zoo, wid
     page.locator("[data-language=ko]").click()
     expect(page.locator("#forward-t h3")).to_have_text("같은 그림, 같은 잡음, 네 가지 스케줄", use_inner_text=True)
     expect(page.get_by_role("tab", name="정방향 과정")).to_be_visible()
+
+
+def test_the_drowning_is_saved_as_a_gif(open_page: Visit, real_zoo: Zoo) -> None:
+    page = open_page(query="task=forward&picture=3&seed=8&schedule=cosine")
+    settled(page, "schedule=cosine")
+    film = kept_gif(page, "#forward-view [data-keep]")
+    times = np.linspace(0, 999, 40).round().astype(int)
+    assert len(film) == len(times)
+    pad, side = 8, 160
+    for k in (0, 12, 39):
+        wanted = expected_picture(page, real_zoo, "cosine", int(times[k])).astype(int)
+        assert np.abs(film[k][pad : pad + side : 5, pad : pad + side : 5].astype(int) - wanted).mean() < 4
+    clean = expected_picture(page, real_zoo, "cosine", 0).astype(int)
+    beside = film[39][pad : pad + side : 5, 2 * pad + side : 2 * pad + 2 * side : 5].astype(int)
+    assert np.abs(beside - clean).mean() < 8  # the picture that the noise is mixed into stays beside it
 
 
 def test_another_schedule_picture_and_drawing_are_drowned_the_same_way(open_page: Visit, real_zoo: Zoo) -> None:

@@ -346,21 +346,11 @@ class Room {
   async save(button) {
     const shown = this.panels.filter((panel) => panel.made);
     if (!shown.length) return;
-    const words = button.innerHTML;
-    button.disabled = true;
-    button.textContent = "…";
-    await new Promise((resolve) => setTimeout(resolve, 30));
     const num = Math.min(MOST_FRAMES, this.last + 1);
     const steps = Array.from(new Set(Array.from({ length: num }, (_, k) => Math.round(k * this.last / Math.max(1, num - 1)))));
     const delays = steps.map((_, k) => (k === steps.length - 1 ? 1500 : 80));
-    const link = document.createElement("a");
     const musts = [...MARKED, ...Object.values(FAMILY), OTHERS, REJECTED, ACCEPTED, INK, "#ffffff"];
-    link.href = URL.createObjectURL(await gif(this.film(shown, steps), delays, musts));
-    link.download = button.dataset.save;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-    button.innerHTML = words;
-    button.disabled = false;
+    await window.playgroundKeepGif(button, button.dataset.save, () => this.film(shown, steps), delays, musts);
   }
   film(shown, steps) {  // all panels side by side, one picture a step
     const side = 200, pad = 8, head = 22, canvas = document.createElement("canvas");

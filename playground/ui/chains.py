@@ -333,7 +333,7 @@ def learner_controls(words: Words, name: str) -> dict[str, Component]:
 def walks_part(words: Words, chosen: dict[str, Component]) -> tuple[dict[str, gr.HTML], dict[str, gr.HTML]]:
     """The five walks side by side under the bar that plays them, their controls put into `chosen`: panels, numbers."""
     walks, said = {}, {}
-    player(words, "walk", static("gif.js") + static("chains.js"), "step_of", STRIPS)
+    player(words, "walk", static("chains.js"), "step_of", STRIPS)
     with gr.Row(elem_classes="pg-walks"):
         for method in METHODS:
             with gr.Column(min_width=150):

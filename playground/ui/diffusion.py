@@ -359,11 +359,12 @@ def result(page: Page, recipe: Recipe, frame: Frame, replay: Replay) -> str:
         return views.view(making, views.walk_view(words, recipe, frame.pictures, facts(words, frame)), note)
     columns = views.columns_for(len(frame.pictures), frame.pictures)
     saved = render.sheet(frame.pictures, columns) if frame.is_last else None
+    film = views.keep_button(words, views.file_name(recipe, "gif")) if len(replay.cells) > 1 else ""
     return views.view(
         making,
         gallery(page, recipe, frame),
         views.never_trained(words, page.dataset, recipe),
-        views.bar(words, recipe, saved, facts(words, frame), factor=views.saved_factor(frame.pictures)),
+        views.bar(words, recipe, saved, facts(words, frame), film, views.saved_factor(frame.pictures)),
         views.noise_strip(words, recipe.seeds, replay.noise) if recipe.task == "sample" else "",
         note,
     )

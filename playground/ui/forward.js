@@ -58,6 +58,16 @@ const showSchedule = () => {
   for (const part of all("of")) part.classList.toggle("pg-on", part.dataset.of === chosen());
   showTime();
 };
+root.playgroundFrames = (times) => {  // x_t as it drowns under the chosen schedule, and what it is mixed of
+  const [, height, width] = props.scene.shape, factor = Math.max(1, Math.floor(160 / height));
+  const drawn = (shares) => {
+    const canvas = document.createElement("canvas");
+    paint(canvas, () => shares);
+    return (ink, x, y) => ink.drawImage(canvas, x, y, factor * width, factor * height);
+  };
+  const [clean, pure] = [drawn([1, 0]), drawn([0, 1])];
+  return times.map((at) => window.playgroundFrame([drawn(sharesAt(chosen(), at)), clean, pure], factor * width, factor * height, `t = ${at}`));
+};
 const go = (to) => { t = Math.max(0, Math.min(last, Math.round(to))); showTime(); };
 const say = () => { if (told !== t) { told = t; props.value = t; trigger("pick", { t }); } };  // once the hand rests
 const play = root.querySelector("[data-run]");

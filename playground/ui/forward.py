@@ -131,8 +131,10 @@ def sheet(page: Page, recipe: Recipe) -> np.ndarray:
 def bar(page: Page, recipe: Recipe) -> str:
     """Copy the link, save the picture."""
     png = render.to_png(sheet(page, recipe), recipe)
-    name = f"{recipe.dataset}-forward-{recipe.seed}.png"
-    return views.bar(page.words, recipe, None, extra=views.save_link(page.words, "download_png", png, name))
+    name = f"{recipe.dataset}-forward-{recipe.seed}"
+    picture = views.save_link(page.words, "download_png", png, f"{name}.png")
+    film = views.keep_button(page.words, f"{name}.gif", of=f"#{controls.elem(NAME, 't')} [data-forward]")
+    return views.bar(page.words, recipe, None, extra=picture + film)
 
 
 def curve(values: Tensor, schedule: str, kind: str) -> str:
@@ -205,7 +207,7 @@ def stage(page: Page) -> gr.HTML:
     play = html.escape(words.table["forward_play"][0])
     template = (
         f'<div class="pg-forward" data-forward data-schedules="{spoken}" data-schedule="{DEFAULT.schedule}" '
-        f'style="--t:{DEFAULT.t};--last:{NUM_TIMESTEPS - 1}">'
+        f'data-frames="{NUM_TIMESTEPS}" style="--t:{DEFAULT.t};--last:{NUM_TIMESTEPS - 1}">'
         f'<div class="pg-sum">{term("noisy", words.both("forward_x_t"))}<b>=</b>'
         f'<span class="pg-share pg-signal"><b data-signal></b> ×</span>{term("clean", words.both("forward_x0"))}<b>+</b>'
         f'<span class="pg-share pg-spread"><b data-spread></b> ×</span>{term("pure", words.both("forward_noise"))}</div>'

@@ -67,3 +67,17 @@ const gif = async (frames, delays_ms, musts) => {  // ImageData of one size -> B
   }
   return new Blob([...parts, Uint8Array.from([0x3b])], { type: "image/gif" });
 };
+// a button's GIF: made while the button waits, then saved under the name that the button carries
+window.playgroundKeepGif = async (button, name, make, delays_ms, musts) => {
+  const words = button.innerHTML;
+  button.disabled = true;
+  button.textContent = "…";
+  await new Promise((resolve) => setTimeout(resolve, 30));  // the page shows that first
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await gif(await make(), delays_ms, musts));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  button.innerHTML = words;
+  button.disabled = false;
+};

@@ -1,4 +1,3 @@
-async () => {
   // changes in a tab that was never opened wait until it is
   const shown = (id) => new Promise((resolve) => {
     if (document.getElementById(id)) { resolve(); return; }
@@ -145,6 +144,51 @@ async () => {
       if (!scrub.isConnected || next >= last) stopFilm(scrub);
     }, Math.min(200, Math.max(50, 4000 / (last + 1)))));
   };
+  // an animation to keep: every step of a scrubber (at most 40), or the frames that another view draws of itself
+  const INK = "#1f2937", MOST_FRAMES = 40;
+  window.playgroundEvenly = (count) => {
+    const frames = Math.min(MOST_FRAMES, count);
+    return Array.from({ length: frames }, (_, k) => Math.round(k * (count - 1) / Math.max(1, frames - 1)));
+  };
+  window.playgroundFrame = (cells, width, height, words) => {  // draw(paint, x, y) of each side by side, words below
+    const pad = 8, canvas = document.createElement("canvas");
+    canvas.width = cells.length * (width + pad) + pad;
+    canvas.height = height + 2 * pad + 20;
+    const paint = canvas.getContext("2d", { willReadFrequently: true });
+    paint.fillStyle = "#fff";
+    paint.fillRect(0, 0, canvas.width, canvas.height);
+    paint.imageSmoothingEnabled = false;
+    cells.forEach((draw, k) => draw(paint, pad + k * (width + pad), pad));
+    paint.fillStyle = INK;
+    paint.font = "600 13px system-ui, sans-serif";
+    paint.fillText(words, pad, height + pad + 16);
+    return paint.getImageData(0, 0, canvas.width, canvas.height);
+  };
+  const scrubFrames = async (scrub, columns) => {
+    const count = scrub.dataset.steps.split(",").length, row = Number(getComputedStyle(scrub).getPropertyValue("--row"));
+    const rows = Number(getComputedStyle(scrub).getPropertyValue("--rows"));
+    const sprites = await Promise.all([...scrub.querySelectorAll(".pg-cell")].map(async (cell) => {
+      const image = new Image();
+      image.src = cell.style.backgroundImage.slice(4, -1).replace(/"/g, "");
+      await image.decode();
+      return image;
+    }));
+    const [width, height] = [sprites[0].width / count, sprites[0].height / rows], factor = Math.max(1, Math.floor(160 / height));
+    const [numbers, times] = [scrub.dataset.steps, scrub.dataset.times].map((list) => list.split(","));
+    return columns.map((column) => window.playgroundFrame(sprites.map((sprite) => (paint, x, y) =>
+      paint.drawImage(sprite, column * width, row * height, width, height, x, y, factor * width, factor * height)),
+      factor * width, factor * height, `${numbers[column]}   t = ${times[column]}`));
+  };
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-keep]");
+    if (!button) return;
+    const view = button.dataset.of ? document.querySelector(button.dataset.of) : button.closest(".pg-view").querySelector("[data-scrub]");
+    const columns = window.playgroundEvenly(view.playgroundFrames ? Number(view.dataset.frames) : view.dataset.steps.split(",").length);
+    const make = () => (view.playgroundFrames || ((all) => scrubFrames(view, all)))(columns);
+    const delays = columns.map((_, k) => (k === columns.length - 1 ? 1500 : 120));
+    await window.playgroundKeepGif(button, button.dataset.keep, make, delays, [INK, "#ffffff"]);
+  });
+
   document.addEventListener("input", (event) => {
     const scrub = event.target.closest("[data-scrub]");
     if (!scrub) return;
@@ -164,4 +208,3 @@ async () => {
       scrub.querySelectorAll("[data-change]").forEach((curve) => { curve.hidden = curve.dataset.change !== row.dataset.row; });
     }
   });
-}

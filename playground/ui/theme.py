@@ -29,7 +29,8 @@ def swatch_rules(datasets: Iterable[Dataset]) -> str:
 
 SHEETS = ("page.css", "steer.css")
 CSS = "".join((Path(__file__).parent / name).read_text() for name in SHEETS) + swatch_rules(DATASETS.values())
-JS = (Path(__file__).parent / "page.js").read_text()
+# gradio takes one function: what several tabs share stands at its beginning
+JS = "async () => {" + "".join((Path(__file__).parent / name).read_text() for name in ("gif.js", "page.js")) + "}"
 
 
 def theme() -> gr.themes.Base:

@@ -65,6 +65,12 @@ def save_link(words: Words, key: str, content: bytes, file_name: str, kind: str 
     return f'<a class="pg-save" download="{html.escape(file_name)}" href="{uri}">{words.both(key)}</a>'
 
 
+def keep_button(words: Words, file_name: str, of: str = "") -> str:
+    """Saves an animation that the page itself draws: of the scrubber in the same view, or of the element `of`."""
+    source = f' data-of="{html.escape(of)}"' if of else ""
+    return f'<button type="button" data-keep="{html.escape(file_name)}"{source}>{words.both("download_walk")}</button>'
+
+
 def file_name(recipe: Recipe, ending: str = "png") -> str:
     return f"{recipe.dataset}-{recipe.model}-{recipe.task}-{recipe.seed}.{ending}"
 
