@@ -487,7 +487,7 @@ HANGUL = Dataset(
         # the typeface is often left out, so that z (or the noise) learns to be a hand of its own
         "vae": {"images": 800_000, "label_dropout": (0.1, 0.1, 0.1, 0.25), "hidden_dim": 192},
         "gan": {"images": 560_000, "label_dropout": (0.05, 0.05, 0.05, 0.5), "w_dim": 128},
-        "ddpm": {"images": 1_000_000, "label_dropout": (0.05, 0.05, 0.05, 0.4), "drop_all": 0.1},
+        "ddpm": {"images": 1_400_000, "label_dropout": (0.05, 0.05, 0.05, 0.4), "drop_all": 0.1, "snr_floor": 1.0},
         "instant": {"images": 220_000, "learning_rate": 2e-4, "steps": 1},
     },
 )
