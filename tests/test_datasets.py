@@ -235,6 +235,7 @@ def test_reference_pictures_are_small_labelled_and_attributed(dataset: Dataset) 
     notice = (dataset.reference_file.parent / "REFERENCE.md").read_text()
     assert dataset.attribution in notice
     assert dataset.licence in notice
+    assert dataset.note in notice
 
 
 @every_dataset

@@ -80,6 +80,7 @@ class Dataset:
     attribution: str
     build: Callable[[], Mapping[str, Pictures]]  # makes "train" and "held_out"
     num_reference: int  # how many held-out pictures stand in pretrained/
+    note: str = ""  # what else the paper beside those must say, a paragraph
     ink_extent: float = 0.7  # how much of a picture's side its subject fills: drawings are fitted to it
     held_out: Callable[[np.ndarray], np.ndarray] | None = None  # labels [n, attributes] -> was never trained on, [n]
     combined: tuple[str, ...] = ()  # the attributes whose combinations `held_out` keeps from training
@@ -143,6 +144,7 @@ class Dataset:
         )
         (self.reference_file.parent / "REFERENCE.md").write_text(
             f"# {self.title['en']}: held-out pictures\n\n{self.attribution}\n\nLicence: {self.licence}\n"
+            + (f"\n{self.note}\n" if self.note else "")
         )
         return self.file
 
