@@ -83,7 +83,11 @@ def main() -> int:
     if run.resume():
         print(f"resuming after {run.images_seen:,} pictures")
     elif arguments.go_on:
-        run.continue_from(PRETRAINED_FOLDER / dataset.name / arguments.model)
+        try:
+            run.continue_from(PRETRAINED_FOLDER / dataset.name / arguments.model)
+        except (FileNotFoundError, ValueError) as error:
+            print(error, file=sys.stderr)
+            return 1
         print(f"going on from the published weights of {run.images_seen:,} pictures")
     run.train()
     return 0
