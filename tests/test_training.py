@@ -432,7 +432,7 @@ class TestCommand:
         assert (card["images_seen"], card["command"].count("--go-on")) == (320, 1)
         assert self.call(monkeypatch, *options) == 0
         assert "resuming after 320 pictures" in capsys.readouterr().out
-        assert self.call(monkeypatch, "vae", "--go-on", "--output", str(place / "vae")) == 1
+        assert self.call(monkeypatch, "vae", "--go-on", "--precision", "no", "--output", str(place / "vae")) == 1
         assert "card.json" in capsys.readouterr().err  # nothing of that name is published
 
     def test_a_setting_of_zero_is_a_setting(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
