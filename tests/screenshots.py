@@ -20,7 +20,7 @@ VIEWS = {  # file name: tab, path and query, height
     "vae-map": ("vae", "?model=vae2&task=map&point=0.8,-0.9", HEIGHT),
     "vae-encode": ("vae", "?task=encode&picture=4&count=4", HEIGHT),
     "gan": ("gan", "?model=gan&seed=7&count=8", HEIGHT),
-    "diffusion": ("diffusion", "?model=ddpm&labels=8&seed=5&count=4&steps=20", HEIGHT),
+    "diffusion": ("diffusion", "?model=ddpm&labels=8&seed=5&count=4&steps=20", 1400),  # down to what it drew
     "compare": ("compare", "?task=compare&seed=11&count=6&labels=4", 1240),  # all families' rows
     "chains": ("chains", "?task=chains&start=-2.6,-2.6&updates=400", 980),  # the walks, with all that is below them
 }
