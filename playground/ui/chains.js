@@ -2,7 +2,7 @@
 // { room, element, props, watch }; a room is a player's element with data-player. Nothing here asks the server.
 const MARKED = ["#e8590c", "#0b7285", "#c2255c", "#2b8a3e", "#1864ab"];  // chains with a colour and a trace of their own
 const OTHERS = "#495057", PAPER = "#fdfdff", INK = "#1f2937", REJECTED = "#d6336c", ACCEPTED = "#2b8a3e";
-const TRAIL = 14, MOST_FRAMES = 40, STALLED_MS = 3000, SPEEDS = { slow: 3, normal: 20, fast: 90 };
+const TRAIL = 14, STALLED_MS = 3000, SPEEDS = { slow: 3, normal: 20, fast: 90 };
 const FAMILY = { diffusion: "#7c3aed", gan: "#d9480f", vae: "#2563eb", learned: "#7c3aed" };
 const LOSSES = { diffusion: ["#7c3aed"], gan: ["#1971c2", "#d9480f"], vae: ["#2563eb", "#0ca678"] };
 
@@ -346,8 +346,7 @@ class Room {
   async save(button) {
     const shown = this.panels.filter((panel) => panel.made);
     if (!shown.length) return;
-    const num = Math.min(MOST_FRAMES, this.last + 1);
-    const steps = Array.from(new Set(Array.from({ length: num }, (_, k) => Math.round(k * this.last / Math.max(1, num - 1)))));
+    const steps = window.playgroundEvenly(this.last + 1);
     const delays = steps.map((_, k) => (k === steps.length - 1 ? 1500 : 80));
     const musts = [...MARKED, ...Object.values(FAMILY), OTHERS, REJECTED, ACCEPTED, INK, "#ffffff"];
     await window.playgroundKeepGif(button, button.dataset.save, () => this.film(shown, steps), delays, musts);
