@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ from playground.ui import (
 from playground.ui.bodies import SmallBodies
 from playground.ui.door import Door
 from playground.ui.group import Group, Placed, every, place
-from playground.ui.lanes import LIVE, QUIET, RESTORED, SETTLED, LiveGate
+from playground.ui.lanes import HELD, IF_LINK, LIVE, QUIET, RESTORED, SETTLED, LiveGate
 from playground.ui.page import Page
 from playground.ui.pages import RightPage, paths_of, restored, said_by, switch
 from playground.ui.text import COMMON, Words, attribute_table
@@ -71,23 +72,28 @@ def build_page(demo: gr.Blocks, page: Page, is_home: bool) -> None:
     """The page of one data set: header, tabs, and what happens when it is opened."""
     gr.HTML(header(page.words, page.zoo.datasets(), page.dataset))
     notice = gr.HTML(visible=False, elem_id="notice")
+    wanted = gr.Textbox(visible=False)  # what a link says of the controls, for the page to see whether it came about
     placed = place(page, TABS, "tabs")
     # at home, a link that names no data set means the recipe's default one
     implied = {} if is_home else {"dataset": page.dataset.name}
 
     def restore(request: gr.Request) -> dict[Component, object]:
-        return restored(page, placed, notice, said_by(request.query_params, implied))
+        updates = restored(page, placed, notice, said_by(request.query_params, implied))
+        said = {place: updates[control] for place, control in enumerate(controls) if control in updates}
+        return {**updates, wanted: json.dumps(said) if said else ""}
 
     controls = [component for each in placed for component in each.tab.controls.values()]
     rows = list(dict.fromkeys(row for each in placed for row in each.selected))
-    opened = demo.load(restore, None, [notice, *rows, *controls], queue=False, **QUIET)
-    opened.then(None, js=RESTORED, queue=False, **QUIET)
+    opened = demo.load(restore, None, [notice, wanted, *rows, *controls], queue=False, **QUIET)
+    there = opened.then(None, js=RESTORED, queue=False, **QUIET)
+    there.then(None, [wanted, *controls], controls, js=HELD, queue=False, **QUIET)
     for each in placed:
-        draw_when_seen(each, opened)
+        draw_when_seen(each, opened, there)
 
 
-def draw_when_seen(placed: Placed, opened: Dependency) -> None:
-    """A live tab of the first row is drawn at once; a job, and what a group hides, waits until somebody looks."""
+def draw_when_seen(placed: Placed, opened: Dependency, there: Dependency) -> None:
+    """A live tab of the first row is drawn at once, and again where a link's values had yet to come to the page; a job,
+    and what a group hides, waits until somebody looks."""
     tab = placed.tab
     if tab.ask is not None:  # the first tab of a row is selected as soon as it is there
         looked = placed.panel.select(None, js=SETTLED, **LIVE).then(tab.ask, tab.inputs, tab.outputs, **LIVE)
@@ -96,6 +102,7 @@ def draw_when_seen(placed: Placed, opened: Dependency) -> None:
         placed.panel.select(None, js=SETTLED, **LIVE).then(tab.draw, tab.inputs, tab.outputs, **tab.options)
     else:
         opened.then(tab.draw, tab.inputs, tab.outputs, **tab.options)
+        there.then(tab.draw, tab.inputs, tab.outputs, **{**tab.options, **IF_LINK})
 
 
 def header(words: Words, datasets: Sequence[Dataset], here: Dataset) -> str:

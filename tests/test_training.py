@@ -655,6 +655,19 @@ class TestInstant:
         for one, other in zip(whole.ema.network.parameters(), second.ema.network.parameters(), strict=True):
             assert torch.equal(one, other)
 
+    def test_it_goes_on_from_a_published_student_before_the_first_judge(self, masters: Path, tmp_path: Path) -> None:
+        first = self.run(masters, tmp_path / "instant")
+        first.train()
+        run = self.run(masters, tmp_path / "longer")
+        judge = {name: value.clone() for name, value in run.objective.network.judge.state_dict().items()}
+        run.continue_from(tmp_path / "instant")
+        published = load_model(tmp_path / "instant").state_dict()
+        for network in (run.objective.network, run.ema.network):
+            assert all(torch.equal(value, published[name]) for name, value in network.student.state_dict().items())
+            assert all(torch.equal(value, judge[name]) for name, value in network.judge.state_dict().items())
+        assert run.images_seen == first.images_seen
+        run.train_step()
+
     def test_without_a_teacher_it_says_who_is_missing(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="train ddpm first"):
             instant.build_student(TOY, tmp_path)

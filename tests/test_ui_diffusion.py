@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from playground import render
 from playground.generate import Frame, generate
@@ -351,3 +351,24 @@ def test_scrub_columns_are_even_and_hold_both_ends(total: int) -> None:
     assert (
         set(np.diff(chosen)) <= {(total - 1) // 99, (total - 1) // 99 + 1} if total > 100 else chosen == [*range(total)]
     )
+
+
+def test_what_a_link_says_comes_about_though_the_page_lost_it_on_the_way(open_page: Visit) -> None:
+    """A control that comes to the page in the moment of the answer may keep its own value: here three of them do."""
+    page, lost = open_page(), []
+
+    def lose(route: Route) -> None:
+        response = route.fetch()
+        answer = response.json()
+        if len(answer.get("data", ())) > 50:  # every control of the page
+            for place, held in enumerate(answer["data"]):
+                if held in (37, 3, "ddim"):
+                    lost.append(held)
+                    answer["data"][place] = {"__type__": "update"}
+        route.fulfill(response=response, json=answer)
+
+    page.route("**/run/predict*", lose)
+    page.goto(f"{page.url}?model=ddpm&steps=37&count=3&sampler=ddim&seed=5&labels=3")
+    recipe = finished(page, "diffusion")
+    assert {37, 3, "ddim"} <= set(lost)
+    assert (recipe.steps, recipe.count, recipe.sampler, recipe.seed, recipe.labels) == (37, 3, "ddim", 5, (3,))

@@ -12,7 +12,7 @@ from playground import limits, render
 from playground.generate import Frame, by_word, last
 from playground.recipe import FAMILY_TASKS, Recipe
 from playground.ui import controls, views
-from playground.ui.lanes import LIVE, ONCE_RESTORED
+from playground.ui.lanes import LIVE, ONCE_SETTLED
 from playground.ui.page import Page, Tab, answered, first_character, hidden_unless, on_any, only, recipe_from
 from playground.zoo import Zoo
 
@@ -157,6 +157,6 @@ def build(page: Page) -> Tab:
         return [gr.update(visible=is_made), hidden_unless("walk", task_name), hidden_unless("judge", task_name)]
 
     tab = Tab(NAME, chosen, draw, [view], shows, LIVE)
-    gr.on(on_any(chosen), draw, tab.inputs, view, **ONCE_RESTORED)
+    gr.on(on_any(chosen), draw, tab.inputs, view, **ONCE_SETTLED)
     task["task"].change(reveal, task["task"], [making, walking, judging], **LIVE)
     return tab

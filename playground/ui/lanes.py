@@ -19,7 +19,9 @@ WHEN_THERE = (
     "async () => {{ while (!window.{0}) await new Promise((resolve) => setTimeout(resolve, 20)); await window.{0}(); }}"
 )
 RESTORED, SETTLED = map(WHEN_THERE.format, ("playgroundRestored", "playgroundSettled"))
-ONCE_RESTORED = {**LIVE, "js": "(...values) => window.playgroundOnceRestored(values)"}  # a link's drawing comes after
+IF_LINK = {**LIVE, "js": "(...values) => window.playgroundIfLink(values)"}
+ONCE_SETTLED = {**LIVE, "js": "(...values) => window.playgroundOnceSettled(values)"}  # a link's drawing comes after
+HELD = "(said, ...values) => window.playgroundHeld(said, values)"
 NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}  # for jobs that a newer wish ends (see `wishes`)
 
 

@@ -11,6 +11,7 @@
   // wait for a pause, but no longer than patience_ms
   const paused = {};
   window.playgroundAfterPause = (id, values, pause_ms = 80, patience_ms = Infinity) => new Promise((resolve, reject) => {
+    if (!isSettled) { reject("the link's own drawing follows"); return; }
     const now = performance.now();
     const first = paused[id] ? paused[id].first : now;
     if (paused[id]) { clearTimeout(paused[id].timer); paused[id].reject("a newer change follows"); }
@@ -20,15 +21,32 @@
   });
 
   // a link sets one control after the other: nothing is drawn of what stands between, but for a visitor who is quicker
-  let isRestored = false;
-  const restored = new Promise((resolve) => {
-    window.playgroundRestored = () => { isRestored = true; resolve(); };
+  const isLink = new URLSearchParams(location.search).size > 0;
+  let isTouched = false, isSettled = false;
+  const settled = new Promise((resolve) => {
+    window.playgroundTouched = () => { isTouched = isSettled = true; resolve(); };
+    window.playgroundHeld = (said, values) => {
+      const wanted = isTouched || !said ? [] : Object.entries(JSON.parse(said));
+      const lost = new Map(wanted.filter(([place, value]) => JSON.stringify(values[place]) !== JSON.stringify(value)));
+      isSettled = true;
+      resolve();
+      if (!lost.size) return Promise.reject("every control holds what the link says");
+      return values.map((_, place) => lost.has(`${place}`) ? lost.get(`${place}`) : { __type__: "update" });
+    };
   });
   for (const touch of ["pointerdown", "keydown", "input"])
-    document.addEventListener(touch, window.playgroundRestored, { capture: true, once: true });
-  window.playgroundOnceRestored = (values) => isRestored ? values : Promise.reject("the link's own drawing follows");
+    document.addEventListener(touch, window.playgroundTouched, { capture: true, once: true });
+  // a page that nobody sees yet draws no frames
+  const frames = () => Promise.race([
+    new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))),
+    new Promise((resolve) => setTimeout(resolve, 1000)),
+  ]);
+  const drawn = async () => { await frames(); await new Promise((resolve) => setTimeout(resolve, 50)); };
+  window.playgroundRestored = drawn;
+  window.playgroundIfLink = (values) => isLink ? values : Promise.reject("drawn already");
+  window.playgroundOnceSettled = (values) => isSettled ? values : Promise.reject("the link's own drawing follows");
   // what is asked of a tab that has just been opened is known a moment later: it first has to come to the page
-  window.playgroundSettled = async () => { await restored; await new Promise((resolve) => setTimeout(resolve, 50)); };
+  window.playgroundSettled = () => settled.then(drawn);
 
   const root = document.documentElement;
   const asked = () => new URLSearchParams(location.search);

@@ -16,7 +16,7 @@ from playground import limits, render
 from playground.generate import Encoding, Frame, by_word, last
 from playground.recipe import FAMILY_TASKS, Recipe
 from playground.ui import controls, views
-from playground.ui.lanes import LIVE, ONCE_RESTORED
+from playground.ui.lanes import LIVE, ONCE_SETTLED
 from playground.ui.page import (
     Page,
     Tab,
@@ -323,7 +323,7 @@ def build(page: Page) -> Tab:
     tab = Tab(NAME, chosen, draw, [view], shows, LIVE)
     revealed = [model["model"], panel, asking, walking, encoding, sliding, mapping, point["point"]]
     gr.on([task["task"].change, model["model"].change], reveal, [task["task"], model["model"]], revealed, **LIVE)
-    gr.on(on_any(chosen), draw, tab.inputs, view, **ONCE_RESTORED)
+    gr.on(on_any(chosen), draw, tab.inputs, view, **ONCE_SETTLED)
     return tab
 
 
