@@ -40,7 +40,8 @@ from playground.ui import (
 from playground.ui.bodies import SmallBodies
 from playground.ui.door import Door
 from playground.ui.group import Group, Placed, every, place
-from playground.ui.lanes import HELD, IF_LINK, LIVE, QUIET, RESTORED, SETTLED, LiveGate
+from playground.ui.lanes import HELD, LIVE, QUIET, RESTORED, SETTLED, LiveGate
+from playground.ui.live import begin
 from playground.ui.page import Page
 from playground.ui.pages import RightPage, paths_of, restored, said_by, switch
 from playground.ui.text import COMMON, Words, attribute_table
@@ -101,8 +102,8 @@ def draw_when_seen(placed: Placed, opened: Dependency, there: Dependency) -> Non
     elif placed.is_inner:
         placed.panel.select(None, js=SETTLED, **LIVE).then(tab.draw, tab.inputs, tab.outputs, **tab.options)
     else:
-        opened.then(tab.draw, tab.inputs, tab.outputs, **tab.options)
-        there.then(tab.draw, tab.inputs, tab.outputs, **{**tab.options, **IF_LINK})
+        for known in (opened, there):
+            known.then(None, list(tab.controls.values()), None, js=begin(tab.name), queue=False, **QUIET)
 
 
 def header(words: Words, datasets: Sequence[Dataset], here: Dataset) -> str:

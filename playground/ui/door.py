@@ -47,6 +47,16 @@ def is_plain(component: Component) -> bool:
     return isinstance(component, PLAIN)
 
 
+def read(components: Sequence[Component], values: object) -> list[object]:
+    """What plain controls read in values that came without an event; raises ValueError with a sentence for bad ones."""
+    if not isinstance(values, list) or len(values) != len(components):
+        raise ValueError(f"values must be {len(components)} in number, got {shown(values)}")
+    try:
+        return [component.preprocess(value) for component, value in zip(components, values, strict=True)]
+    except Exception as error:
+        raise ValueError(refusal(components, values)) from error
+
+
 def refusal(components: Sequence[Component], values: Sequence[object]) -> str:
     """The sentence for the first component that cannot take its value."""
     for component, value in zip(components, values, strict=True):

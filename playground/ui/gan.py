@@ -12,8 +12,9 @@ from playground import limits, render
 from playground.generate import Frame, by_word, last
 from playground.recipe import FAMILY_TASKS, Recipe
 from playground.ui import controls, views
-from playground.ui.lanes import LIVE, ONCE_SETTLED
-from playground.ui.page import Page, Tab, answered, first_character, hidden_unless, on_any, only, recipe_from
+from playground.ui.lanes import LIVE
+from playground.ui.live import live_view
+from playground.ui.page import Page, Tab, answered, first_character, hidden_unless, only, recipe_from
 from playground.zoo import Zoo
 
 NAME = "gan"
@@ -136,8 +137,7 @@ def build(page: Page) -> Tab:
                 gr.HTML(f'<p class="pg-note">{words.both("gan_judge_note")}</p>')
                 pad = controls.drawing_pad(page, NAME)
                 held_out = controls.picture_slider(page, NAME)
-        with gr.Column(scale=3, min_width=320, elem_classes="pg-result"):
-            view = gr.HTML(elem_id=f"{NAME}-view")
+        shown = gr.Column(scale=3, min_width=320, elem_classes="pg-result")
     chosen: Mapping[str, Component] = {
         **task, **model, **text, **labels, **seed, **count, **truncation, **shifts, **seed_to, **pad, **held_out,
     }  # fmt: skip
@@ -156,7 +156,8 @@ def build(page: Page) -> Tab:
         is_made = task_name in ("sample", "walk")
         return [gr.update(visible=is_made), hidden_unless("walk", task_name), hidden_unless("judge", task_name)]
 
+    with shown:
+        view = live_view(page, NAME, chosen, draw)
     tab = Tab(NAME, chosen, draw, [view], shows, LIVE)
-    gr.on(on_any(chosen), draw, tab.inputs, view, **ONCE_SETTLED)
     task["task"].change(reveal, task["task"], [making, walking, judging], **LIVE)
     return tab

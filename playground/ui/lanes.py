@@ -15,12 +15,9 @@ QUIET = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "p
 LIVE = {**QUIET, "queue": False, "trigger_mode": "always_last"}
 JOB = {**QUIET, "concurrency_id": "jobs", "concurrency_limit": 1, "trigger_mode": "once"}
 # the first events of a page may come before its script does
-WHEN_THERE = (
-    "async () => {{ while (!window.{0}) await new Promise((resolve) => setTimeout(resolve, 20)); await window.{0}(); }}"
-)
-RESTORED, SETTLED = map(WHEN_THERE.format, ("playgroundRestored", "playgroundSettled"))
-IF_LINK = {**LIVE, "js": "(...values) => window.playgroundIfLink(values)"}
-ONCE_SETTLED = {**LIVE, "js": "(...values) => window.playgroundOnceSettled(values)"}  # a link's drawing comes after
+PAGE_SCRIPT = "async () => { while (!window.playgroundLive) await new Promise((resolve) => setTimeout(resolve, 20)); }"
+RESTORED = f"async () => {{ await ({PAGE_SCRIPT})(); await window.playgroundRestored(); }}"
+SETTLED = f"async () => {{ await ({PAGE_SCRIPT})(); await window.playgroundSettled(); }}"
 HELD = "(said, ...values) => window.playgroundHeld(said, values)"
 NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}  # for jobs that a newer wish ends (see `wishes`)
 

@@ -21,7 +21,6 @@
   });
 
   // a link sets one control after the other: nothing is drawn of what stands between, but for a visitor who is quicker
-  const isLink = new URLSearchParams(location.search).size > 0;
   let isTouched = false, isSettled = false;
   const settled = new Promise((resolve) => {
     window.playgroundTouched = () => { isTouched = isSettled = true; resolve(); };
@@ -43,10 +42,36 @@
   ]);
   const drawn = async () => { await frames(); await new Promise((resolve) => setTimeout(resolve, 50)); };
   window.playgroundRestored = drawn;
-  window.playgroundIfLink = (values) => isLink ? values : Promise.reject("drawn already");
-  window.playgroundOnceSettled = (values) => isSettled ? values : Promise.reject("the link's own drawing follows");
   // what is asked of a tab that has just been opened is known a moment later: it first has to come to the page
   window.playgroundSettled = () => settled.then(drawn);
+
+  // a live tab: the newest values of its controls are answered. Two answers may be on their way, so that the machine
+  // draws one while the page shows another; an older one is never shown after a newer one
+  const liveTab = () => {
+    let values = null, asked = null, ask = null, show = null, failed = "", sent = 0, shown = 0, onTheWay = 0;
+    const go = async () => {
+      const wanted = JSON.stringify(values);
+      if (!ask || !values || wanted === asked || onTheWay === 2) return;
+      const number = ++sent;
+      asked = wanted;
+      onTheWay++;
+      const html = await ask(values).catch((e) => { console.info("no answer came", e); return failed; });
+      onTheWay--;
+      if (html !== null && number > shown) { shown = number; show(html); }
+      if (html === null || html === failed) asked = null;
+      if (JSON.stringify(values) !== wanted) go();
+    };
+    return {
+      meet: (...its) => { [ask, show, failed] = its; asked = null; go(); },
+      begin: (all) => { values = all; go(); },
+      move: (place, value) => {
+        if (values) values = values.with(place, value);
+        if (isSettled) go();
+      },
+    };
+  };
+  const liveTabs = {};
+  window.playgroundLive = (name) => liveTabs[name] ||= liveTab();
 
   const root = document.documentElement;
   const asked = () => new URLSearchParams(location.search);

@@ -16,14 +16,14 @@ from playground import limits, render
 from playground.generate import Encoding, Frame, by_word, last
 from playground.recipe import FAMILY_TASKS, Recipe
 from playground.ui import controls, views
-from playground.ui.lanes import LIVE, ONCE_SETTLED
+from playground.ui.lanes import LIVE
+from playground.ui.live import live_view
 from playground.ui.page import (
     Page,
     Tab,
     answered,
     first_character,
     hidden_unless,
-    on_any,
     only,
     recipe_from,
     static,
@@ -292,12 +292,11 @@ def build(page: Page) -> Tab:
             with gr.Accordion(words.label("vae_sliders"), open=True) as sliding:
                 gr.HTML(f'<p class="pg-note">{words.both("vae_sliders_note")}</p>')
                 shifts = controls.shift_sliders(page, NAME, NUM_SLIDERS)
-        with gr.Column(scale=3, min_width=320, elem_classes="pg-result"):
-            with gr.Column(visible=False) as mapping:
-                gr.HTML(f'<p class="pg-note">{words.both("vae_map_note")}</p>')
-                shown = "vae2" if "vae2" in flat else next(iter(flat), "")
-                point = {"point": latent_pad()}
-            view = gr.HTML(elem_id=f"{NAME}-view")
+        result = gr.Column(scale=3, min_width=320, elem_classes="pg-result")
+    with result, gr.Column(visible=False) as mapping:
+        gr.HTML(f'<p class="pg-note">{words.both("vae_map_note")}</p>')
+        shown = "vae2" if "vae2" in flat else next(iter(flat), "")
+        point = {"point": latent_pad()}
     map_of = lru_cache(partial(latent_map, page))  # made when somebody looks: the first page need not wait for it
     chosen: Mapping[str, Component] = {
         **task, **model, **text, **labels, **seed, **seed_to, **pad, **held_out, **count, **temperature, **shifts, **point,
@@ -320,10 +319,11 @@ def build(page: Page) -> Tab:
             gr.update(map=map_of(model_name)) if task_name == "map" else gr.skip(),
         ]
 
+    with result:
+        view = live_view(page, NAME, chosen, draw)
     tab = Tab(NAME, chosen, draw, [view], shows, LIVE)
     revealed = [model["model"], panel, asking, walking, encoding, sliding, mapping, point["point"]]
     gr.on([task["task"].change, model["model"].change], reveal, [task["task"], model["model"]], revealed, **LIVE)
-    gr.on(on_any(chosen), draw, tab.inputs, view, **ONCE_SETTLED)
     return tab
 
 
