@@ -96,6 +96,12 @@ class Server:
             and num_inputs in (None, len(d["inputs"]))
         )
 
+    def live(self, tab: str) -> dict:
+        """A live tab's view as if it were a handler of its controls, in the order in which the page sends them."""
+        begin = next(d for d in self.dependencies if f"playgroundLive('{tab}').begin" in str(d["js"]))
+        view = next(i for i in self.components if self.elem_id(i) == f"{tab}-view")
+        return {"inputs": begin["inputs"], "outputs": [view], "queue": False, "is_live": True}
+
     def elem_id(self, component: int) -> str | None:
         return self.components[component]["props"].get("elem_id")
 
@@ -109,6 +115,10 @@ class Server:
 
     def press(self, handler: dict, values: list[object], session: str = "visitor") -> tuple[bool, object]:
         """Run one of the page's own handlers as a page would."""
+        if "is_live" in handler:
+            body = {"data": values, "component_id": handler["outputs"][0], "fn_name": "answer", "session_hash": session}
+            answer = self.client.post("/gradio_api/component_server", content=json.dumps(body))
+            return answer.status_code == 200, {"data": [answer.json()]}
         if handler["queue"]:
             event = self.join(handler, values, session)
             lines = self.client.get("/gradio_api/queue/data", params={"session_hash": session}).text.split("\n\n")
@@ -311,7 +321,7 @@ def test_the_same_recipe_gives_the_same_bytes_twice_and_in_the_page(served: Serv
     }
     once, again = (served.call("sample", **asked) for _ in range(2))
     assert once["pictures"] == again["pictures"]
-    draw = served.handler("gan-view")
+    draw = served.live("gan")
     values = served.control_values(draw, gan_labels_0=5, gan_seed=77, gan_count=3)
     ok, answer = served.press(draw, values)
     assert ok
@@ -475,6 +485,7 @@ HIDDEN_AT_FIRST = {"diffusion-seed-to", "diffusion-eta", "chains-points"}
 
 def test_bad_values_straight_to_the_pages_own_handlers_reach_no_network(served: Server, reached: list[str]) -> None:
     drawing = [d for d in served.handlers() if d["inputs"] and not d["queue"]]
+    drawing += [served.live(tab) for tab in ("vae", "gan")]
     assert {"vae-view", "gan-view", "compare-view"} <= {served.elem_id(i) for d in drawing for i in d["outputs"]}
     turn = itertools.cycle(BAD_FOR_ANY_CONTROL)
     num_tried = 0
@@ -508,6 +519,12 @@ def test_wrong_numbers_of_values_to_the_pages_own_handlers_are_a_sentence(served
                 ok, answer = served.press(handler, values)
                 assert not ok
                 assert is_sentence(answer["error"])
+    for tab in ("vae", "gan"):
+        for values in ([], [1] * 40, None, "gan", 7, {"seed": 1}):
+            ok, answer = served.press(served.live(tab), values)
+            assert ok
+            assert "values must be" in answer["data"][0]
+            assert not TRACES.search(answer["data"][0])
 
 
 def test_a_fault_of_ours_is_a_sentence_too_and_the_next_call_succeeds(
@@ -701,9 +718,8 @@ def test_a_picture_bomb_costs_nothing(served: Server) -> None:
             ok, answer = served.send(end_point, served.payload(end_point, **{**GOOD[end_point], "drawing": value}))
             assert not ok
             assert answer["error"].startswith("drawing ")
-        for view in ("vae-view", "gan-view"):
-            draw = served.handler(view)
-            tab = view.partition("-")[0]
+        for tab in ("vae", "gan"):
+            draw = served.live(tab)
             changed = {f"{tab}_drawing": value, f"{tab}_task": {"vae": "encode", "gan": "judge"}[tab]}
             ok, answer = served.press(draw, served.control_values(draw, **changed))
             assert not ok or "pg-error" in answer["data"][0]

@@ -41,18 +41,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m playground.engine", description=__doc__)
     parser.add_argument("--root", type=Path, default=PRETRAINED_FOLDER, help="the folder of the models")
     parser.add_argument("--cache", type=Path, help="where conversions are kept")
-    parser.add_argument("--convert-only", action="store_true", help="do not race")
+    parser.add_argument(
+        "--behind",
+        action="store_true",
+        help="give way to a page that is served beside, and race the first network alone",
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     share_threads()
     zoo, cache = Zoo(options.root), Cache(options.cache)
     cards = diffusion_cards(zoo)
+    if options.behind:
+        os.nice(10)
     if find_spec("openvino") is not None:
-        if options.convert_only:
-            os.nice(10)  # a page is being served beside it
         convert_all(zoo, cards, cache)
-    if not options.convert_only:
-        report(Engines(cache), zoo, cards)
+    report(Engines(cache), zoo, cards[:1] if options.behind else cards)
 
 
 if __name__ == "__main__":

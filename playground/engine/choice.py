@@ -262,7 +262,7 @@ class Engines:
         cards = diffusion_cards(zoo)
         self.offer_best(zoo, cards[:1])
         if self.convert_missing(zoo, cards):
-            self._likely = None  # there are more forms to race now
+            self._likely = None  # there are more forms now
             self.offer_best(zoo, cards[:1])
 
     def make_ready(self, zoo: Zoo, card: Card) -> None:
@@ -316,15 +316,15 @@ class Engines:
         return thread
 
     def convert_missing(self, zoo: Zoo, cards: Sequence[Card]) -> bool:
-        """Convert in a process of its own: it takes seconds of Python and much memory that would never come back.
+        """Convert in a process of its own, and race the first network there, which leaves its verdict in the cache.
 
-        True where something was converted.
+        Both take much memory that would never come back. True where something was converted.
         """
         subjects = [subject_of(zoo.open(card.dataset, card.model).network, card) for card in cards]
         if all(kind.is_converted(subject) for kind in self.kinds() for subject in subjects):
             return False
         folders = ["--root", zoo.root.resolve(), "--cache", self.cache.folder.resolve()]
-        command = [sys.executable, "-m", "playground.engine", "--convert-only", *folders]
+        command = [sys.executable, "-m", "playground.engine", "--behind", *folders]
         try:
             subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, timeout=CONVERSION_PATIENCE_S)
         except (OSError, subprocess.SubprocessError) as error:
