@@ -55,7 +55,8 @@
       const number = ++sent;
       asked = wanted;
       onTheWay++;
-      const html = await ask(values).catch((e) => { console.info("no answer came", e); return failed; });
+      const answer = await ask(values).catch(() => undefined);
+      const html = answer === undefined ? failed : answer;  // gradio's client has told the console why none came
       onTheWay--;
       if (html !== null && number > shown) { shown = number; show(html); }
       if (html === null || html === failed) asked = null;
