@@ -20,7 +20,7 @@ from playground.edits import Edit, Source
 from playground.recipe import Recipe
 from playground.ui import controls, views
 from playground.ui.board import chooser, swatch, value_name
-from playground.ui.lanes import LIVE, NEWEST_WINS
+from playground.ui.lanes import LIVE, NEWEST_WINS, ONCE_SETTLED
 from playground.ui.page import Page, Tab, granted, on_any, only, recipe_from, static
 from playground.ui.text import Words, attribute_key, value_key
 from playground.ui.wishes import Wishes
@@ -376,5 +376,5 @@ def build(page: Page) -> Tab:
 
     outputs = list(places.values())
     tab = Tab(NAME, chosen, draw, outputs, shows, NEWEST_WINS, ask)
-    gr.on(on_any(chosen), ask, tab.inputs, outputs, **LIVE).then(draw, None, outputs, **NEWEST_WINS)
+    gr.on(on_any(chosen), ask, tab.inputs, outputs, **ONCE_SETTLED).then(draw, None, outputs, **NEWEST_WINS)
     return tab

@@ -19,7 +19,7 @@ from playground.models import VAE
 from playground.recipe import SAMPLERS, Recipe
 from playground.sampling.noise import seeded_noise
 from playground.ui import controls, guest, instant, views
-from playground.ui.lanes import LIVE, NEWEST_WINS
+from playground.ui.lanes import LIVE, NEWEST_WINS, ONCE_SETTLED
 from playground.ui.page import Page, Tab, granted, on_any, only, recipe_from
 from playground.ui.text import Words, attribute_key
 from playground.ui.wishes import Wishes
@@ -442,5 +442,5 @@ def build(page: Page) -> Tab:
                 yield gr.skip() if shown is None else shown
 
     tab = Tab(NAME, chosen, draw, [view], shows, NEWEST_WINS, ask)
-    gr.on(on_any(chosen), ask, tab.inputs, view, **LIVE).then(draw, None, view, **NEWEST_WINS)
+    gr.on(on_any(chosen), ask, tab.inputs, view, **ONCE_SETTLED).then(draw, None, view, **NEWEST_WINS)
     return tab

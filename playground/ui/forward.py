@@ -25,7 +25,7 @@ from playground.sampling.forward import (
 )
 from playground.sampling.noise import seeded_noise
 from playground.ui import controls, views
-from playground.ui.lanes import LIVE
+from playground.ui.lanes import LIVE, ONCE_SETTLED
 from playground.ui.page import Page, Tab, answered, on_any, only, recipe_from, static
 from playground.ui.text import Words
 from playground.zoo import Zoo
@@ -267,5 +267,5 @@ def build(page: Page) -> Tab:
         return found if isinstance(found, dict) and moving in found else {moving: gr.skip(), view: found}
 
     tab = Tab(NAME, chosen, draw, [moving, view], shows, LIVE)
-    gr.on(on_any(chosen), draw, tab.inputs, tab.outputs, **LIVE)
+    gr.on(on_any(chosen), draw, tab.inputs, tab.outputs, **ONCE_SETTLED)
     return tab

@@ -18,6 +18,7 @@ JOB = {**QUIET, "concurrency_id": "jobs", "concurrency_limit": 1, "trigger_mode"
 PAGE_SCRIPT = "async () => { while (!window.playgroundLive) await new Promise((resolve) => setTimeout(resolve, 20)); }"
 RESTORED = f"async () => {{ await ({PAGE_SCRIPT})(); await window.playgroundRestored(); }}"
 SETTLED = f"async () => {{ await ({PAGE_SCRIPT})(); await window.playgroundSettled(); }}"
+ONCE_SETTLED = {**LIVE, "js": "(...values) => window.playgroundOnceSettled(values)"}
 HELD = "(said, ...values) => window.playgroundHeld(said, values)"
 NEWEST_WINS = {**JOB, "trigger_mode": "always_last"}  # for jobs that a newer wish ends (see `wishes`)
 

@@ -42,6 +42,7 @@
   ]);
   const drawn = async () => { await frames(); await new Promise((resolve) => setTimeout(resolve, 50)); };
   window.playgroundRestored = drawn;
+  window.playgroundOnceSettled = (values) => isSettled ? values : Promise.reject("the link's own drawing follows");
   // what is asked of a tab that has just been opened is known a moment later: it first has to come to the page
   window.playgroundSettled = () => settled.then(drawn);
 
