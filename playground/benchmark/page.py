@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from playground.benchmark.timing import medians, percentile
 
 ROOT = Path(__file__).resolve().parents[2]
+MOVES = 4  # of a slider for each repeat: so few milliseconds that only many of them have a 95th percentile
 PATIENCE_S = 300  # for a start, or for one event, on a machine that is busy
 
 Figures = dict[str, object]
@@ -223,7 +224,7 @@ def live_answers(page: Page, live: Live, repeats: int) -> Figures:
     look_at(page, live.name.split(",")[0].lower())
     question = {"slider": live.slider, "view": live.view, "patience": 1000 * PATIENCE_S}
     milliseconds = []
-    for k in range(repeats + 2):
+    for k in range(MOVES * repeats + 2):
         value = live.values[(5 * k) % len(live.values)]  # far apart, never the one before
         milliseconds.append(page.evaluate("q => probe.answer(q)", {**question, "value": value}))
     values = [*live.values, *live.values[-2:0:-1]]

@@ -50,23 +50,24 @@ def diffuse(x0: Tensor, noise: Tensor, alphas_cumprod: Tensor) -> Tensor:
     return a.sqrt() * x0 + (1 - a).sqrt() * noise
 
 
-def predictions(prediction_type: str, x_t: Tensor, output: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+def predictions(prediction_type: str, x_t: Tensor, output: Tensor, a: Tensor | float) -> tuple[Tensor, Tensor]:
     """The clean picture and the noise that a network's output stands for at signal level `a` = alphas_cumprod[t]."""
+    signal, spread = a**0.5, (1 - a) ** 0.5
     if prediction_type == "v_prediction":
-        return a.sqrt() * x_t - (1 - a).sqrt() * output, (1 - a).sqrt() * x_t + a.sqrt() * output
+        return signal * x_t - spread * output, spread * x_t + signal * output
     if prediction_type == "sample":
-        return output, (x_t - a.sqrt() * output) / (1 - a).sqrt()
-    return (x_t - (1 - a).sqrt() * output) / a.sqrt(), output
+        return output, (x_t - signal * output) / spread
+    return (x_t - spread * output) / signal, output
 
 
-def clipped(x_t: Tensor, x0: Tensor, a: Tensor, extent: float = 1.0) -> tuple[Tensor, Tensor]:
+def clipped(x_t: Tensor, x0: Tensor, a: Tensor | float, extent: float = 1.0) -> tuple[Tensor, Tensor]:
     """The clean picture clipped to [-extent, extent], and the noise that then makes up the rest of x_t.
 
     Were the noise left as predicted, the two would no longer make x_t, and under strong guidance a deterministic
     sampler would drift further from any picture with every step.
     """
     x0 = x0.clamp(-extent, extent)
-    return x0, (x_t - a.sqrt() * x0) / (1 - a).sqrt()
+    return x0, (x_t - a**0.5 * x0) / (1 - a) ** 0.5
 
 
 def drowned_from(alphas_cumprod: Tensor, snr: float = DROWNED_SNR) -> int | None:

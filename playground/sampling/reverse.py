@@ -119,7 +119,7 @@ def descend(
     stands in `generators`: going on with both of them and the last `x_next` is the same as never having paused.
     """
     options = step_options(scheduler, eta, list(generators))
-    alphas_cumprod = scheduler.alphas_cumprod.to(sample.device)
+    alphas_cumprod = scheduler.alphas_cumprod.tolist()
     total = len(scheduler.timesteps)
     for index, t in list(enumerate(scheduler.timesteps))[begin:end]:
         x_t = scheduler.scale_model_input(sample, t)

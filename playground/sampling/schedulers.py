@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from diffusers import (
@@ -34,18 +35,21 @@ class DDIM(DDIMScheduler):
     network predicted unless it is told `use_clipped_model_output`.
     """
 
+    def set_timesteps(self, *arguments: object, **options: object) -> None:
+        super().set_timesteps(*arguments, **options)
+        levels = [*self.alphas_cumprod[self.timesteps].tolist(), float(self.final_alpha_cumprod)]
+        self._levels = dict(zip(self.timesteps.tolist(), pairwise(levels), strict=True))
+
     def step(
         self, model_output: Tensor, timestep: Tensor, sample: Tensor, eta: float, generator: list[Generator]
     ) -> DDIMSchedulerOutput:
         """One step of Song et al. 2021, eq. 12, with the predicted picture clipped."""
-        later = self.timesteps[self.timesteps < timestep]
-        a = self.alphas_cumprod[timestep]
-        a_next = self.alphas_cumprod[later[0]] if len(later) else self.final_alpha_cumprod
+        a, a_next = self._levels[int(timestep)]
         x0, eps = predictions(self.config.prediction_type, sample, model_output, a)
         if self.config.clip_sample:
             x0, eps = clipped(sample, x0, a, self.config.clip_sample_range)
-        sigma = eta * ((1 - a_next) / (1 - a) * (1 - a / a_next)).sqrt()
-        x_next = a_next.sqrt() * x0 + (1 - a_next - sigma**2).sqrt() * eps
+        sigma = eta * ((1 - a_next) / (1 - a) * (1 - a / a_next)) ** 0.5
+        x_next = a_next**0.5 * x0 + max(0.0, 1 - a_next - sigma**2) ** 0.5 * eps
         if eta > 0:
             x_next = x_next + sigma * randn_tensor(sample.shape, generator, sample.device, sample.dtype)
         return DDIMSchedulerOutput(prev_sample=x_next, pred_original_sample=x0)

@@ -20,7 +20,7 @@ from playground.edits import Edit, Source
 from playground.recipe import Recipe
 from playground.ui import controls, views
 from playground.ui.board import chooser, swatch, value_name
-from playground.ui.lanes import LIVE, NEWEST_WINS, ONCE_SETTLED
+from playground.ui.lanes import NEWEST_WINS, ONCE_SETTLED
 from playground.ui.page import Page, Tab, granted, on_any, only, recipe_from, static
 from playground.ui.text import Words, attribute_key, value_key
 from playground.ui.wishes import Wishes

@@ -19,7 +19,7 @@ from playground.models import VAE
 from playground.recipe import SAMPLERS, Recipe
 from playground.sampling.noise import seeded_noise
 from playground.ui import controls, guest, instant, views
-from playground.ui.lanes import LIVE, NEWEST_WINS, ONCE_SETTLED
+from playground.ui.lanes import NEWEST_WINS, ONCE_SETTLED
 from playground.ui.page import Page, Tab, granted, on_any, only, recipe_from
 from playground.ui.text import Words, attribute_key
 from playground.ui.wishes import Wishes
