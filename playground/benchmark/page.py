@@ -19,6 +19,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from playground.benchmark.timing import medians, percentile
+from playground.engine.choice import ALL_READY
 
 ROOT = Path(__file__).resolve().parents[2]
 MOVES = 4  # of a slider for each repeat: so few milliseconds that only many of them have a 95th percentile
@@ -149,9 +150,9 @@ class Served:
     first_page_s: float  # from the command to the first answer
 
     def wait_until_ready(self) -> None:
-        """Until the first diffusion network has its engine, or a while has passed."""
+        """Until everything is converted and the first diffusion network has its engine, or a while has passed."""
         deadline = time.monotonic() + PATIENCE_S
-        while " runs on " not in self.log.read_text() and time.monotonic() < deadline:
+        while ALL_READY not in self.log.read_text() and time.monotonic() < deadline:
             time.sleep(0.2)
 
 

@@ -38,6 +38,7 @@ STILL_HOLDS = 0.8  # of the reference's pace: less is not a busy moment, but ano
 CHECKED_BATCH = 3
 CONVERSION_PATIENCE_S = 300
 FIRST_PATIENCE_S = 3.0  # that a first picture has with the races before its own; never with a conversion
+ALL_READY = "engines are ready"
 NONE_READY = "no faster form could be made ready, torch serves"
 
 
@@ -310,6 +311,7 @@ class Engines:
             except Exception:
                 log.exception(NONE_READY)
             give_back_memory()
+            log.info(ALL_READY)
 
         thread = threading.Thread(target=work, name="engines", daemon=True)
         thread.start()
