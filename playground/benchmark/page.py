@@ -225,8 +225,10 @@ def live_answers(page: Page, live: Live, repeats: int) -> Figures:
     look_at(page, live.name.split(",")[0].lower())
     question = {"slider": live.slider, "view": live.view, "patience": 1000 * PATIENCE_S}
     milliseconds = []
-    for k in range(MOVES * repeats + 2):
-        value = live.values[(5 * k) % len(live.values)]  # far apart, never the one before
+    stands_at = float(page.locator(f"{live.slider} input[type=range]").input_value())
+    # far apart, never to where it stands
+    moves = [live.values[5 * k % len(live.values)] for k in range(MOVES * repeats + 3)]
+    for value in moves[moves[0] == stands_at :][: MOVES * repeats + 2]:
         milliseconds.append(page.evaluate("q => probe.answer(q)", {**question, "value": value}))
     values = [*live.values, *live.values[-2:0:-1]]
     drag = {"slider": live.slider, "view": live.view, "values": values, "milliseconds": 2000}

@@ -67,7 +67,7 @@
       meet: (...its) => { [ask, show, failed] = its; asked = null; go(); },
       begin: (all) => { values = all; go(); },
       move: (place, value) => {
-        if (values) values = values.with(place, value);
+        if (values) values = values.map((held, k) => (k === place ? value : held));
         if (isSettled) go();
       },
     };
