@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
+import numpy as np
 import openvino as ov
 import torch
 from openvino._offline_transformations import apply_moc_transformations
@@ -57,35 +58,66 @@ def convert(subject: Subject, cache: Cache) -> None:
         cache.keep(key_of(subject, batch), lambda path, m=model: ov.save_model(m, path, compress_to_fp16=False))
 
 
+class Request:
+    """One pass at a time over arrays of its own, which the inputs are copied into: handing them over takes longer."""
+
+    def __init__(self, model: ov.CompiledModel) -> None:
+        self._request = model.create_infer_request()
+        self._inputs = [self._bind(place, self._request.set_tensor) for place in model.inputs]
+        self._output = self._bind(model.outputs[0], self._request.set_tensor)
+
+    @staticmethod
+    def _bind(place: ov.ConstOutput, set_tensor: Callable[[ov.ConstOutput, ov.Tensor], None]) -> Tensor:
+        array = np.zeros(list(place.shape), place.element_type.to_dtype())
+        set_tensor(place, ov.Tensor(array, shared_memory=True))
+        return torch.from_numpy(array)
+
+    def take(self, inputs: Sequence[Tensor]) -> None:
+        for place, value in zip(self._inputs, inputs, strict=True):
+            place.copy_(value)
+
+    def run(self) -> Tensor:
+        """In the caller's own thread where the model has a single stream."""
+        self._request.infer()
+        return self._output.clone()
+
+    def start(self) -> None:
+        self._request.start_async()
+
+    def wait(self) -> Tensor:
+        self._request.wait()
+        return self._output.clone()
+
+
 class Compiled:
     """A conversion made ready for one batch size, asked by anybody at any time."""
 
     def __init__(self, model: ov.CompiledModel) -> None:
         self._model = model
-        self._idle: list[ov.InferRequest] = []  # as many as were ever busy at once
+        self._idle: list[Request] = []  # as many as were ever busy at once
 
-    def _request(self) -> ov.InferRequest:
+    def _request(self, inputs: Sequence[Tensor]) -> Request:
         try:
-            return self._idle.pop()
+            request = self._idle.pop()
         except IndexError:
-            return self._model.create_infer_request()
+            request = Request(self._model)
+        request.take(inputs)
+        return request
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """One pass; in the caller's own thread where the model has a single stream."""
-        request = self._request()
-        request.infer([value.contiguous().numpy() for value in inputs], share_inputs=True, share_outputs=True)
-        found = torch.from_numpy(request.get_output_tensor(0).data.copy())
+        """One pass."""
+        request = self._request(inputs)
+        found = request.run()
         self._idle.append(request)
         return found
 
     def begin(self, *inputs: Tensor) -> Callable[[], Tensor]:
         """Start one pass behind those that were started before; what comes back waits for its answer."""
-        request = self._request()
-        request.start_async([value.contiguous().numpy() for value in inputs], share_inputs=True)
+        request = self._request(inputs)
+        request.start()
 
         def answer() -> Tensor:
-            request.wait()
-            found = torch.from_numpy(request.get_output_tensor(0).data.copy())
+            found = request.wait()
             self._idle.append(request)
             return found
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -143,6 +146,13 @@ SCHEDULERS: dict[str, tuple[type[SchedulerMixin], Mapping[str, object]]] = {
 
 def build_scheduler(sampler: str, noise_schedule: Mapping[str, object]) -> SchedulerMixin:
     """A fresh scheduler for one request. `noise_schedule` must spell out every beta: nothing is left to defaults."""
+    return copy.deepcopy(pattern_of(sampler, json.dumps(dict(noise_schedule))))
+
+
+@lru_cache(maxsize=64)
+def pattern_of(sampler: str, schedule: str) -> SchedulerMixin:
+    """What is copied for every request, which takes a fifth of the time; the schedule comes as JSON."""
+    noise_schedule = json.loads(schedule)
     kind, options = SCHEDULERS[sampler]
     if issubclass(kind, (DPMSolverMultistepScheduler, UniPCMultistepScheduler)):  # their name for the same clip
         options = {**options, "thresholding": noise_schedule["clip_sample"], "sample_max_value": 1.0}
