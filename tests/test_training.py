@@ -295,6 +295,16 @@ class TestRuns:
         hashes = [json.loads((tmp_path / n / "card.json").read_text())["sha256"] for n in ("whole", "stopped")]
         assert hashes[0] == hashes[1]
 
+    def test_one_of_several_processes_resumes_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = tiny_run("ae2", tmp_path)
+        run.train_step()
+        run.save_checkpoint()
+        again = tiny_run("ae2", tmp_path)
+        # what a launcher of several processes calls the processor, and torch cannot load to
+        monkeypatch.setattr(type(again.accelerator), "device", torch.device("cpu", 0))
+        assert again.resume()
+        assert again.step == 1
+
     def test_going_on_from_published_weights_begins_with_them_and_warms_up_again(
         self, finished: Callable[[str], Path], tmp_path: Path
     ) -> None:

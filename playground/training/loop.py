@@ -156,7 +156,7 @@ class Run:
         """Continue from the checkpoint, where there is one."""
         if not self.checkpoint.exists():
             return False
-        state = torch.load(self.checkpoint, map_location=self.accelerator.device, weights_only=True)
+        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         self.objective.network.load_state_dict(state["network"])
         self.ema.network.load_state_dict(state["ema"])
         for name, optimizer in self.optimizers.items():
