@@ -14,7 +14,12 @@ from gradio.components import Component
 from playground.ui import views
 from playground.ui.door import read
 from playground.ui.lanes import PAGE_SCRIPT, QUIET
-from playground.ui.page import Page, static
+from playground.ui.page import Page
+
+MEET = (
+    f"({PAGE_SCRIPT})().then(() => window.playgroundLive(props.tab)"
+    ".meet(server.answer, (html) => { props.value = html; }, props.failed));"
+)
 
 
 def live_view(
@@ -36,7 +41,7 @@ def live_view(
         return drawn if isinstance(drawn, str) else None
 
     view = gr.HTML(
-        js_on_load=static("live.js"),
+        js_on_load=MEET,
         server_functions=[answer],
         tab=tab,
         failed=views.failure(page.words),

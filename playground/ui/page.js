@@ -23,7 +23,9 @@
   // a link sets one control after the other: nothing is drawn of what stands between, but for a visitor who is quicker
   let isTouched = false, isSettled = false;
   const settled = new Promise((resolve) => {
-    window.playgroundTouched = () => { isTouched = isSettled = true; resolve(); };
+    const touched = () => { isTouched = isSettled = true; resolve(); };
+    for (const touch of ["pointerdown", "keydown", "input"])
+      document.addEventListener(touch, touched, { capture: true, once: true });
     window.playgroundHeld = (said, values) => {
       const wanted = isTouched || !said ? [] : Object.entries(JSON.parse(said));
       const lost = new Map(wanted.filter(([place, value]) => JSON.stringify(values[place]) !== JSON.stringify(value)));
@@ -33,8 +35,6 @@
       return values.map((_, place) => lost.has(`${place}`) ? lost.get(`${place}`) : { __type__: "update" });
     };
   });
-  for (const touch of ["pointerdown", "keydown", "input"])
-    document.addEventListener(touch, window.playgroundTouched, { capture: true, once: true });
   // a page that nobody sees yet draws no frames
   const frames = () => Promise.race([
     new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))),
@@ -63,6 +63,7 @@
       if (html === null || html === failed) asked = null;
       if (JSON.stringify(values) !== wanted) go();
     };
+    settled.then(go);  // what a link moved meanwhile
     return {
       meet: (...its) => { [ask, show, failed] = its; asked = null; go(); },
       begin: (all) => { values = all; go(); },
