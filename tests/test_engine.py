@@ -184,16 +184,33 @@ def test_written_for_channels_it_is_the_same_network(subject: Subject) -> None:
     assert not any(isinstance(module, torch.nn.GroupNorm) for module in channelwise(subject.network).modules())
 
 
-def test_written_for_channels_a_norm_of_one_offset_is_group_norm_of_the_sum() -> None:
+@pytest.mark.parametrize("size", [5, 12])  # few pixels and many are written differently
+def test_written_for_channels_a_norm_of_one_offset_is_group_norm_of_the_sum(size: int) -> None:
     from playground.engine.channelwise import ChannelwiseNorm
 
     norm = torch.nn.GroupNorm(3, 12)
     with torch.no_grad():
         norm.weight.normal_()
         norm.bias.normal_()
-    x, offset = torch.randn(4, 12, 6, 5) + 3, torch.randn(4, 12, 1, 1)
-    torch.testing.assert_close(ChannelwiseNorm(norm)(x, offset), norm(x + offset), atol=2e-5, rtol=1e-4)
-    torch.testing.assert_close(ChannelwiseNorm(norm)(x[..., 0]), norm(x[..., 0]), atol=2e-5, rtol=1e-4)
+    x, offset = torch.randn(4, 12, 6, size) + 3, torch.randn(4, 12, 1, 1)
+    written = ChannelwiseNorm(norm)
+    centred = written.centred(offset.transpose(0, 1)).transpose(0, 1)
+    torch.testing.assert_close(written(x, centred), norm(x + offset), atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(written(x[..., 0]), norm(x[..., 0]), atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 4), (3, 7), (1, 1)])
+def test_doubling_and_convolving_is_one_transposed_convolution(height: int, width: int) -> None:
+    from diffusers.models.upsampling import Upsample2D
+
+    from playground.engine.channelwise import TransposedUpsample, is_plain_upsample
+
+    upsample = Upsample2D(6, use_conv=True, out_channels=5)
+    assert is_plain_upsample(upsample)
+    x = torch.randn(2, 6, height, width)
+    torch.testing.assert_close(TransposedUpsample(upsample)(x), upsample(x), atol=1e-5, rtol=1e-4)
+    others = [{}, {"use_conv": True, "interpolate": False}, {"use_conv": True, "name": "Conv2d_0"}]
+    assert not any(is_plain_upsample(Upsample2D(6, **options)) for options in others)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

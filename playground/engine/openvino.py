@@ -29,7 +29,7 @@ HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 def key_of(subject: Subject, batch: int) -> str:
-    return subject.key(batch=batch, converter=2)
+    return subject.key(batch=batch, converter=3)
 
 
 def is_converted(subject: Subject, cache: Cache) -> bool:
