@@ -151,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Open the playground over `pretrained/`, with the guests that the command line and the environment name."""
     names = named(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # gradio asks its own server whether it has come up
     share_threads()
     guests = invited(names)
     engines = Engines()

@@ -76,6 +76,12 @@ def test_every_hair_drawing_is_in_one_group() -> None:
     assert sorted(number for numbers, _, _ in faces.HAIR_STYLES for number in numbers) == list(range(1, 49))
 
 
+def test_what_is_not_there_says_so() -> None:
+    absent = {a.name: [label for label in range(a.num_values + 1) if a.is_absence(label)] for a in FACES.attributes}
+    assert {name for name, labels in absent.items() if labels} == {"glasses", "beard", "flower"}
+    assert all(labels in ([], [1]) for labels in absent.values())
+
+
 def test_shares_are_those_of_every_value() -> None:
     assert FACES.cardinalities == (12, 4, 6, 6, 3, 2, 2) == tuple(map(len, faces.SHARES))
     assert np.allclose([sum(shares) for shares in faces.SHARES], 1)

@@ -115,6 +115,7 @@ class TestMinSNR:
         snr = a / (1 - a)
         x0_weight = torch.minimum(snr, torch.tensor(5.0))  # Hang et al. 2023, section 3.4
         torch.testing.assert_close(min_snr_weight(a), x0_weight / (snr + 1))
+        torch.testing.assert_close(min_snr_weight(a, 20.0, 1.0), snr.clip(1, 20) / (snr + 1))
 
     def test_weight_is_the_signal_share_below_gamma_and_falls_above(self) -> None:
         torch.testing.assert_close(min_snr_weight(torch.tensor([0.1, 0.5, 0.8])), torch.tensor([0.1, 0.5, 0.8]))

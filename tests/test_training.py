@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from playground.datasets import Attribute, Dataset, Pictures, base
+from playground.datasets import DATASETS, Attribute, Dataset, Pictures, base
 from playground.models import DiffusionConfig, GANConfig, VAEConfig, load_model
 from playground.models.diffusion import add_noise, velocity
 from playground.models.storage import save_model
@@ -244,6 +244,13 @@ class TestRuns:
         kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).mean(0)
         assert facts["kl_per_dimension"] == pytest.approx(kl.tolist(), rel=0.05, abs=0.01)  # weights are halved on disk
         assert facts["latent_extent"] == pytest.approx(mu.abs().quantile(0.99, dim=0).tolist(), rel=0.05, abs=0.01)
+
+    @pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASETS)
+    def test_noise_levels_weigh_what_the_data_set_declares(self, dataset: Dataset) -> None:
+        declared = dataset.training.get("ddpm", {})
+        objective = build_objective("ddpm", dataset)
+        assert objective.snr_gamma == declared.get("snr_gamma", 5.0)
+        assert objective.snr_floor == declared.get("snr_floor", 0.0)
 
     def test_a_finished_generator_is_shifted_as_declared_and_the_one_in_training_is_not(self) -> None:
         config = replace(TINY["gan"][0], size=SIZE, channels=1, cardinalities=(2,))

@@ -39,6 +39,10 @@ class Attribute:
     def num_values(self) -> int:
         return len(self.values)
 
+    def is_absence(self, label: int) -> bool:
+        """Whether the value says that something is not there."""
+        return label > 0 and self.values[label - 1]["en"] == "none"
+
 
 @dataclass(frozen=True)
 class Pictures:

@@ -184,13 +184,18 @@ class DiffusionObjective:
     betas = (0.9, 0.99)
 
     def __init__(
-        self, config: DiffusionConfig, label_dropout: Dropout = 0.15, drop_all: float = 0.0, snr_floor: float = 0.0
+        self,
+        config: DiffusionConfig,
+        label_dropout: Dropout = 0.15,
+        drop_all: float = 0.0,
+        snr_gamma: float = 5.0,
+        snr_floor: float = 0.0,
     ) -> None:
         self.network = Diffusion.from_config(config)
         self.players = {"ddpm": self.network}
         self.label_dropout = label_dropout
         self.drop_all = drop_all  # guidance leads away from a picture of which nothing is asked
-        self.snr_floor = snr_floor
+        self.snr_gamma, self.snr_floor = snr_gamma, snr_floor
         self.alphas_cumprod = self.network.scheduler().alphas_cumprod
 
     def losses(
@@ -204,7 +209,7 @@ class DiffusionObjective:
         a = self.alphas_cumprod[t].to(x0.device)[:, None, None, None]
         v = self.network(add_noise(x0, eps, a), t.to(x0.device), labels)
         error = (v.float() - velocity(x0, eps, a)).square().mean((1, 2, 3))
-        weight = min_snr_weight(a[:, 0, 0, 0], floor=self.snr_floor)
+        weight = min_snr_weight(a[:, 0, 0, 0], self.snr_gamma, self.snr_floor)
         return {"loss": (weight * error).mean(), "v_error": error.mean().detach()}
 
     def shown(self, network: Diffusion) -> Diffusion:

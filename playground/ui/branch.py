@@ -264,8 +264,12 @@ def reading(page: Page, pictures: Tensor) -> str:
     if reader is None:
         return ""
     (labels,) = reader.read(pictures[:1]).tolist()
-    names = " ".join(board.value_name(page, place, label) for place, label in enumerate(labels))
-    return f"{page.words.both('branch_reads')} {names}"
+    there = [
+        board.value_name(page, place, label)
+        for place, (attribute, label) in enumerate(zip(page.dataset.attributes, labels, strict=True))
+        if not attribute.is_absence(label)  # "none none": of what?
+    ]
+    return f"{page.words.both('branch_reads')} {' · '.join(there)}"
 
 
 def title_of(page: Page, recipe: Recipe) -> str:
