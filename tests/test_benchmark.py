@@ -151,6 +151,7 @@ FIGURES = {
         "idle": {"VAE": {"median": 20.0, "p95": 30.0, "updates": 40.0}},
         "busy": {"VAE": {"median": 25.0, "p95": 60.0, "updates": 33.0}},
         "runs": {"1": {"preview": 100.0, "whole": 400.0}},
+        "turns": {"1": {"preview": 350.0, "whole": 650.0}},
         "steps": 20,
     },
 }
@@ -162,7 +163,8 @@ class TestReport:
         assert "| `DDIMPipeline`, 16 at once | 64 | 16 | 4 | 3 | 12 (0.25) | 1e-05 (0) |" in content
         assert "| **fast** | 5 | 50 | 4 | 4 | 1.0e-03 | 1 (0.1) | 25 % | 50 % |" in content
         assert "| VAE | 20 | 30 | 25 | 60 | 40 | 33 |" in content
-        assert "| 1 at once, 20 steps | 100 | 400 |" in content
+        assert "| 1 at once, 20 steps | 100 | 400 | 350 | 650 |" in content
+        assert "somebody else has 1 pictures of 20 steps" in content
         assert "| command to first page | 6.5 s |" in content
         for table in re.findall(r"(?:^\|.*\n?)+", content, re.MULTILINE):
             assert len({line.count("|") for line in table.strip().split("\n")}) == 1
@@ -237,10 +239,13 @@ class TestPage:
     def test_diffusion_is_clocked_in_the_page_and_beside_a_job(self, server: str, chromium: Browser) -> None:
         runs = page.diffusion_runs(chromium, server, count=1, steps=8, repeats=1)
         assert 0 < runs["preview"] <= runs["whole"]
-        with page.job_running(chromium, server):
+        with page.job_running(chromium, server, *page.LONG_JOB):
             opened = page.visit(chromium, server)
             assert page.live_answers(opened, page.LIVE[0], 2)["median"] > 0
             opened.close()
+        with page.job_running(chromium, server, 16, 20):
+            in_turn = page.diffusion_runs(chromium, server, count=1, steps=8, repeats=1)
+        assert 0 < in_turn["preview"] <= in_turn["whole"]
 
 
 def test_probes_name_controls_that_exist(real_zoo: Zoo) -> None:

@@ -23,6 +23,8 @@ from playground.engine.choice import ALL_READY
 
 ROOT = Path(__file__).resolve().parents[2]
 MOVES = 4  # of a slider for each repeat: so few milliseconds that only many of them have a 95th percentile
+COUNTS = (1, 16)  # pictures of a diffusion run
+LONG_JOB = 4, 1000  # pictures and steps of the job that runs beside a slider
 PATIENCE_S = 300  # for a start, or for one event, on a machine that is busy
 
 Figures = dict[str, object]
@@ -250,10 +252,10 @@ def diffusion_runs(browser: Browser, address: str, count: int, steps: int, repea
 
 
 @contextmanager
-def job_running(browser: Browser, address: str) -> Iterator[None]:
-    """Somebody else's long diffusion jobs, one after the other, from the first preview until they are stopped."""
-    page = visit(browser, address, "v=1&model=ddpm&count=4&steps=1000&seed=7")
-    page.wait_for_function("() => /step \\d+ of/.test(document.querySelector('#diffusion-status')?.textContent)")
+def job_running(browser: Browser, address: str, count: int, steps: int) -> Iterator[None]:
+    """Somebody else's diffusion jobs, one after the other, from the first preview until they are stopped."""
+    page = visit(browser, address, f"v=1&model=ddpm&count={count}&steps={steps}&seed=7")
+    page.locator("#diffusion-view :is(img, .pg-cell)").first.wait_for()
     page.evaluate("() => probe.keepBusy()")
     try:
         yield
@@ -273,10 +275,13 @@ def measure_page(steps: int, repeats: int, environment: Mapping[str, str], parts
             with chromium() as browser:
                 page = visit(browser, app.address)
                 idle = {live.name: live_answers(page, live, repeats) for live in LIVE}
-                counts = (1, 16)
-                runs = {str(count): diffusion_runs(browser, app.address, count, steps, repeats) for count in counts}
-                with job_running(browser, app.address):
+                runs = {str(count): diffusion_runs(browser, app.address, count, steps, repeats) for count in COUNTS}
+                with job_running(browser, app.address, *LONG_JOB):
                     busy = {live.name: live_answers(page, live, repeats) for live in LIVE}
-            figures["browser"] = {"idle": idle, "busy": busy, "runs": runs, "steps": steps}
+                with job_running(browser, app.address, max(COUNTS), steps):
+                    turns = {
+                        str(count): diffusion_runs(browser, app.address, count, steps, repeats) for count in COUNTS
+                    }
+            figures["browser"] = {"idle": idle, "busy": busy, "runs": runs, "turns": turns, "steps": steps}
         figures["start"]["peak"] = memory_mb(app.process.pid, "VmHWM")
     return figures

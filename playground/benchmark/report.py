@@ -104,11 +104,15 @@ def browser_table(figures: Figures) -> str:
         busy = figures["busy"][name]
         timed = [number(each[key]) for each in (idle, busy) for key in ("median", "p95")]
         rows.append([name, *timed, number(idle["updates"]), number(busy["updates"])])
-    runs = [
-        [f"{count} at once, {figures['steps']} steps", number(run["preview"]), number(run["whole"])]
-        for count, run in figures["runs"].items()
-    ]
-    return "\n\n".join([grid(heads, rows), grid(["diffusion in the page", "first preview, ms", "finished, ms"], runs)])
+    steps, runs = figures["steps"], []
+    for count, run in figures["runs"].items():
+        timed = [number(each[key]) for each in (run, figures["turns"][count]) for key in ("preview", "whole")]
+        runs.append([f"{count} at once, {steps} steps", *timed])
+    run_heads = ["diffusion in the page", "first preview, ms", "finished, ms"]
+    run_heads += ["first preview in turn with somebody's jobs, ms", "finished so"]
+    most = max(map(int, figures["runs"]))
+    note = f"Jobs take turns: somebody else has {most} pictures of {steps} steps made all the time."
+    return "\n\n".join([grid(heads, rows), grid(run_heads, runs), note])
 
 
 def start_table(figures: Figures) -> str:
