@@ -69,8 +69,13 @@ def job_helpers() -> Executor:
 
 
 def give_back_memory() -> None:
-    """Let the system have what is free here but still held for later, where it knows how (glibc)."""
+    """Let the system have what is free here but still held for later, where it knows how (glibc).
+
+    What is left is there to stay, and no later garbage collection goes through it: a full one took 0.28 s, in which
+    nobody was answered.
+    """
     gc.collect()
+    gc.freeze()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda kept: None)  # other C libraries have none
         trim(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -75,7 +76,10 @@ def test_helpers_step_back_and_nobody_else_does() -> None:
 
 
 def test_memory_is_given_back_where_the_system_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [object() for _ in range(3)]  # of the kinds that are looked through, the list alone
     device.give_back_memory()
+    assert gc.get_freeze_count() > 0
+    assert not any(kept is there for kept in gc.get_objects()), "looked through at every collection"
     monkeypatch.setattr(device.ctypes, "CDLL", lambda name: object())  # a C library without glibc's word for it
     device.give_back_memory()
 
