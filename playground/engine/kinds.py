@@ -19,7 +19,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from playground.device import cores
 from playground.models import Diffusion
@@ -94,12 +95,39 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+class PointwiseLinear(nn.Module):
+    """A linear layer of vectors [batch, n] as a 1x1 convolution.
+
+    torch takes small products in bfloat16 another way than larger ones, so that a vector's bits depend on how many it
+    comes with; those of a convolution do not.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(linear.weight[:, :, None, None]), linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x[:, :, None, None], self.weight, self.bias)[:, :, 0, 0]
+
+
+def same_in_any_batch(network: Diffusion) -> Diffusion:
+    """The network with every linear layer of its time embedding pointwise, in place."""
+    for parent in list(network.unet.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Linear) and name in ("linear_1", "linear_2", "time_emb_proj"):
+                setattr(parent, name, PointwiseLinear(child))
+    return network
+
+
 def traced(subject: Subject, dtype: torch.dtype) -> Predict:
     """A copy of the network in `dtype`, channels beside one another in memory, recorded once and replayed.
 
     No Python runs between its operations: a small batch is sooner done, and threads replay it truly at once.
     """
-    network = copy.deepcopy(subject.network).to(dtype=dtype, memory_format=torch.channels_last).requires_grad_(False)
+    network = copy.deepcopy(subject.network).requires_grad_(False)
+    if dtype == torch.bfloat16:
+        network = same_in_any_batch(network)
+    network = network.to(dtype=dtype, memory_format=torch.channels_last).requires_grad_(False)
     x_t, t, labels = subject.examples(3)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's, about checks of shapes: those of one network never change
