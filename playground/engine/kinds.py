@@ -124,7 +124,7 @@ def traced(subject: Subject, dtype: torch.dtype) -> Predict:
 
     No Python runs between its operations: a small batch is sooner done, and threads replay it truly at once.
     """
-    network = copy.deepcopy(subject.network).requires_grad_(False)
+    network = copy.deepcopy(subject.network)
     if dtype == torch.bfloat16:
         network = same_in_any_batch(network)
     network = network.to(dtype=dtype, memory_format=torch.channels_last).requires_grad_(False)
