@@ -151,7 +151,11 @@ def reached() -> Iterator[list[str]]:
 def served(tiny_zoo: Zoo, reached: list[str]) -> Iterator[Server]:
     demo = build(tiny_zoo)
     _, address, _ = launch(demo, prevent_thread_lock=True, quiet=True)
-    with httpx.Client(base_url=address, headers={"content-type": "application/json"}, timeout=30) as client:
+    # Threads share the client. Its pool may close a surplus idle connection that it has just given to another thread
+    # ("Bad file descriptor"), so no idle connection is surplus.
+    pool = httpx.Limits(max_keepalive_connections=None)
+    headers = {"content-type": "application/json"}
+    with httpx.Client(base_url=address, headers=headers, timeout=30, limits=pool) as client:
         info = client.get("/gradio_api/info").json()["named_endpoints"]
         config = client.get("/config").json()
         yield Server(
@@ -668,8 +672,10 @@ def test_a_crowd_is_answered_and_the_next_visitor_too(served: Server, monkeypatc
     slots, arrived = threading.Lock(), []
     monkeypatch.setattr(api, "run", held)
     with ThreadPoolExecutor(64) as pool:
-        answers = list(pool.map(ask, range(64)))
-        release.set()
+        try:
+            answers = list(pool.map(ask, range(64)))
+        finally:
+            release.set()  # whatever happened, the next test finds a free lane
         accepted = [event for _, ok, event in answers if ok]
         texts = list(pool.map(lambda event: served.client.get(f"/gradio_api/call/sample/{event}").text, accepted))
     refused = [(seconds, said) for seconds, ok, said in answers if not ok]
