@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ class Encoding:
 class Frame:
     """A picture-to-be: what there is to see after so much work, with the facts about it."""
 
-    pictures: Tensor  # [n, channels, size, size] in [-1, 1], CPU; of a text: word by word, character by character
+    finished: Tensor | None  # the pictures as they are in the end; None while diffusion is on its way
     seconds: float  # since the work began
     network_evaluations: int  # of one picture, so far
     is_last: bool
@@ -56,6 +57,14 @@ class Frame:
     z: Tensor | None = None  # VAE and GAN: the latent vectors used, [n, latent_dim]; one for all of a word
     encoding: Encoding | None = None
     realness: Tensor | None = None  # GAN: chance of looking more real than a real picture, [n] in [0, 1]
+
+    @cached_property
+    def pictures(self) -> Tensor:
+        """[n, channels, size, size] in [-1, 1], CPU; of a text: word by word, character by character.
+
+        On the way, the clean ones that diffusion predicts.
+        """
+        return self.step.x0.clamp(-1, 1) if self.finished is None else self.finished
 
 
 def usual(dataset: Dataset) -> Recipe:
@@ -149,13 +158,19 @@ def by_word(frame: Frame, recipe: Recipe) -> Frame:
         letters = len(pictures) // recipe.count
         return pictures.unflatten(0, (recipe.count, letters)).permute(0, 2, 3, 1, 4).flatten(3)
 
-    step, realness = frame.step, frame.realness
+    finished, step, realness = frame.finished, frame.step, frame.realness
+    if finished is not None:
+        finished = wide(finished)
     if step is not None:
-        named = ("x_t", "eps", "x0", "x_next")
-        step = replace(step, **{name: wide(getattr(step, name)) for name in named})
+        step = replace(
+            step,
+            x_t=wide(step.x_t),
+            x_next=wide(step.x_next),
+            predict=lambda step=step: (wide(step.x0), wide(step.eps)),
+        )
     if realness is not None:
         realness = realness.view(recipe.count, -1).mean(1)
-    return replace(frame, pictures=wide(frame.pictures), step=step, realness=realness)
+    return replace(frame, finished=finished, step=step, realness=realness)
 
 
 def for_each_character(values: Tensor, labels: Tensor) -> Tensor:
@@ -388,9 +403,9 @@ def denoise(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Frame]:
     each = evaluations_per_picture(recipe)
     for step in trajectory(recipe, entry, zoo):
         is_last = step.index == step.total - 1
-        pictures = (step.x_next if is_last else step.x0).clamp(-1, 1)
+        finished = step.x_next.clamp(-1, 1) if is_last else None
         done = each * (step.index + 1) // step.total
-        yield Frame(pictures, time.perf_counter() - begin, done, is_last, step=step)
+        yield Frame(finished, time.perf_counter() - begin, done, is_last, step=step)
 
 
 def trajectory(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Step]:

@@ -239,6 +239,46 @@ def test_every_request_gets_its_own_scheduler() -> None:
         assert build_scheduler(sampler, NOISE_SCHEDULE) is not build_scheduler(sampler, NOISE_SCHEDULE)
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_walk_leaves_no_trace_in_what_schedulers_share(sampler: str) -> None:
+    noise, kept = (
+        torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(0)),
+        build_scheduler(sampler, NOISE_SCHEDULE),
+    )
+    before = {name: value.clone() for name, value in vars(kept).items() if isinstance(value, Tensor)}
+    assert len(before) >= 3
+    config = dict(kept.config)
+    for steps in (3, 7):
+        list(
+            reverse(
+                lambda x_t, t: 0.5 * x_t, build_scheduler(sampler, NOISE_SCHEDULE), noise, steps, seeded_generators([0])
+            )
+        )
+    assert config == dict(kept.config) == dict(build_scheduler(sampler, NOISE_SCHEDULE).config)
+    for name, value in before.items():
+        assert torch.equal(getattr(kept, name), value), name
+        assert torch.equal(getattr(build_scheduler(sampler, NOISE_SCHEDULE), name), value), name
+
+
+def test_what_the_network_predicted_is_worked_out_when_somebody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[float] = []
+
+    def watched(kind: str, x_t: Tensor, output: Tensor, a: float) -> tuple[Tensor, Tensor]:
+        looked.append(a)
+        return predictions(kind, x_t, output, a)
+
+    monkeypatch.setattr("playground.sampling.reverse.predictions", watched)
+    noise = torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    scheduler = build_scheduler("dpmpp", NOISE_SCHEDULE)
+    first, second, _ = reverse(lambda x_t, t: 0.5 * x_t, scheduler, noise, 3, seeded_generators([0]))
+    assert looked == []
+    a = float(scheduler.alphas_cumprod[scheduler.timesteps[1]])
+    assert torch.equal(second.x0, predictions(NOISE_SCHEDULE["prediction_type"], second.x_t, 0.5 * second.x_t, a)[0])
+    assert torch.equal(second.eps, predictions(NOISE_SCHEDULE["prediction_type"], second.x_t, 0.5 * second.x_t, a)[1])
+    assert looked == [a], "once, and for that step alone"
+    assert first.x0.shape == noise.shape
+
+
 def test_reverse_asks_the_network_only_when_it_is_asked() -> None:
     asked: list[float] = []
 

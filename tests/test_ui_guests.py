@@ -143,9 +143,10 @@ def test_programs_find_a_guest_and_ask_it(hosting: Zoo) -> None:
 def test_large_pictures_are_kept_small_for_the_scrubber_and_noise_stays_as_strong() -> None:
     noise = torch.randn(2, 3, 200, 200, generator=torch.Generator().manual_seed(0))
     picture = torch.linspace(-1, 1, 200).expand(2, 3, 200, 200)
-    replay = diffusion.Replay.of(Step(0, 5, 999.0, noise, picture, noise, picture))
-    for k in range(5):
-        replay.add(Step(k, 5, 999.0, noise, picture, noise, picture), k == 4)
+    steps = [Step(k, 5, 999.0, noise, picture, lambda: (picture, noise)) for k in range(5)]
+    replay = diffusion.Replay.of(steps[0])
+    for k, step in enumerate(steps):
+        replay.add(step, k == 4)
     assert sum(cells.numel() for cells in replay.cells) <= diffusion.REPLAY_VALUES
     x_t, _, x0, change = (replay.cells[-1][panel, 0] for panel in range(4))
     assert x_t.shape == (3, diffusion.REPLAY_SIDE, diffusion.REPLAY_SIDE)

@@ -116,10 +116,11 @@ def repaint(
         t = scheduler.timesteps[steps - level]
         output = denoise(x, t)
         clean, eps = predictions(scheduler.config.prediction_type, x, output, signal[level])
+        predicted = torch.where(mask, clean, x0), eps
         new = scheduler.step(output, t, x, **options).prev_sample
         known = x0.expand_as(x)
         if later > 0:
             known = signal[later].sqrt() * known + (1 - signal[later]).sqrt() * draw_noise(generators, shape)
         x_next = torch.where(mask, new, known)
-        yield Step(index, total, float(t), x, torch.where(mask, clean, x0), eps, x_next)
+        yield Step(index, total, float(t), x, x_next, lambda predicted=predicted: predicted)
         x, index = x_next, index + 1

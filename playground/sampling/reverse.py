@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,9 +29,23 @@ class Step:
     total: int
     t: float
     x_t: Tensor  # the noisy picture that the network looked at, at unit variance
-    x0: Tensor  # the clean picture it predicted
-    eps: Tensor  # the noise it predicted
     x_next: Tensor  # what the sampler made of it; after the last step, the picture
+    predict: Callable[[], tuple[Tensor, Tensor]]  # what the network predicted: the clean picture and the noise
+
+    @cached_property
+    def predicted(self) -> tuple[Tensor, Tensor]:
+        """Worked out when somebody looks: in most steps nobody does, and it takes as long as the sampler."""
+        return self.predict()
+
+    @property
+    def x0(self) -> Tensor:
+        """The clean picture that the network predicted."""
+        return self.predicted[0]
+
+    @property
+    def eps(self) -> Tensor:
+        """The noise that the network predicted."""
+        return self.predicted[1]
 
 
 def build_scheduler(sampler: str, noise_schedule: Mapping[str, object]) -> SchedulerMixin:
@@ -119,12 +134,13 @@ def descend(
     stands in `generators`: going on with both of them and the last `x_next` is the same as never having paused.
     """
     options = step_options(scheduler, eta, list(generators))
-    alphas_cumprod = scheduler.alphas_cumprod.tolist()
-    total = len(scheduler.timesteps)
+    alphas_cumprod, levels = scheduler.alphas_cumprod.tolist(), scheduler.timesteps.tolist()
+    total = len(levels)
     for index, t in list(enumerate(scheduler.timesteps))[begin:end]:
         x_t = scheduler.scale_model_input(sample, t)
         output = denoise(x_t, t)
-        a = alphas_cumprod[int(t.round())]
-        x0, eps = predictions(scheduler.config.prediction_type, x_t, output, a)
+        predict = partial(
+            predictions, scheduler.config.prediction_type, x_t, output, alphas_cumprod[round(levels[index])]
+        )
         sample = scheduler.step(output, t, sample, **options).prev_sample
-        yield Step(index, total, float(t), x_t, x0, eps, sample)
+        yield Step(index, total, float(levels[index]), x_t, sample, predict)

@@ -87,12 +87,13 @@ class DDPM(DDPMScheduler):
         config = self.config
         if config.prediction_type != "v_prediction" or config.variance_type != "fixed_small" or config.thresholding:
             return super().step(model_output, timestep, sample, generator=generator)
-        signal, noise, of_picture, of_sample, sigma = self._numbers[self._place[int(timestep)]]
+        t = int(timestep)
+        signal, noise, of_picture, of_sample, sigma = self._numbers[self._place[t]]
         x0 = signal * sample - noise * model_output
         if config.clip_sample:
             x0 = x0.clamp(-config.clip_sample_range, config.clip_sample_range)
         x_next = of_picture * x0 + of_sample * sample
-        if timestep > 0:
+        if t > 0:
             x_next = x_next + sigma * randn_tensor(sample.shape, generator, sample.device, sample.dtype)
         return DDPMSchedulerOutput(prev_sample=x_next, pred_original_sample=x0)
 
@@ -145,13 +146,18 @@ SCHEDULERS: dict[str, tuple[type[SchedulerMixin], Mapping[str, object]]] = {
 
 
 def build_scheduler(sampler: str, noise_schedule: Mapping[str, object]) -> SchedulerMixin:
-    """A fresh scheduler for one request. `noise_schedule` must spell out every beta: nothing is left to defaults."""
-    return copy.deepcopy(pattern_of(sampler, json.dumps(dict(noise_schedule))))
+    """A fresh scheduler for one request. `noise_schedule` must spell out every beta: nothing is left to defaults.
+
+    It shares with others what no scheduler writes into: its tensors, in whose place it puts new ones, and its config.
+    """
+    pattern = pattern_of(sampler, json.dumps(dict(noise_schedule)))
+    shared = [pattern.config, *(value for value in vars(pattern).values() if isinstance(value, Tensor))]
+    return copy.deepcopy(pattern, {id(value): value for value in shared})
 
 
 @lru_cache(maxsize=64)
 def pattern_of(sampler: str, schedule: str) -> SchedulerMixin:
-    """What is copied for every request, which takes a fifth of the time; the schedule comes as JSON."""
+    """What is copied for every request, which takes a small part of the time; the schedule comes as JSON."""
     noise_schedule = json.loads(schedule)
     kind, options = SCHEDULERS[sampler]
     if issubclass(kind, (DPMSolverMultistepScheduler, UniPCMultistepScheduler)):  # their name for the same clip
