@@ -172,6 +172,7 @@ class Diffusion(nn.Module):
             class_embed_type="identity",
             use_safetensors=True,
             local_files_only=True,
+            low_cpu_mem_usage=False,  # it would take a package that only training needs, and warn where that is missing
             output_loading_info=True,
         )
         if any(report.values()):  # diffusers would fill what is missing with random numbers
