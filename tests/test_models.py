@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from playground.models import GAN, GANConfig, Model
 from playground.models.conditioning import AttributeEmbedding, drop_labels
 from playground.models.diffusion import NOISE_SCHEDULE
-from playground.models.gan import Generator
+from playground.models.gan import Discriminator, Generator
 from playground.models.vae import kl_per_dimension, reconstruction_loss, sample_posterior
 from playground.training.losses import min_snr_weight, relativistic_loss, zero_centred_penalty
 
@@ -231,6 +231,39 @@ class TestFineStage:
     def test_training_reaches_it(self, generator: Generator) -> None:
         generator(normal(0, 5, 4), torch.ones(5, 1, dtype=torch.long)).sum().backward()
         assert generator.fine.pixels.weight.grad.any()
+
+
+class TestFineSight:
+    @pytest.fixture
+    def discriminator(self) -> Discriminator:
+        torch.manual_seed(0)
+        return Discriminator(GANConfig(12, 3, (2,), widths=(8, 8), patch=3, fine_sight=4))
+
+    def test_it_begins_as_nothing_seen(self, discriminator: Discriminator) -> None:
+        x0, labels = normal(0, 3, 3, 12, 12), torch.tensor([[0], [1], [2]])
+        judged = discriminator(x0, labels)
+        discriminator.fine = None
+        assert torch.equal(judged, discriminator(x0, labels))
+
+    def test_it_sees_grain_to_which_patches_are_blind(self, discriminator: Discriminator) -> None:
+        """Of 108 colours in a picture's first 6x6 pixels the first look at patches keeps eight numbers a patch."""
+        labels = torch.tensor([[1]])
+        corner = torch.zeros(108, 3, 12, 12)
+        corner[torch.arange(108), torch.arange(108) // 36, torch.arange(108) % 36 // 6, torch.arange(108) % 6] = 1
+        taken_in = discriminator.pixels(discriminator.unshuffle(corner)) - discriminator.pixels.bias[:, None, None]
+        _, _, rows = torch.linalg.svd(taken_in.flatten(1).T.double())
+        grain = (rows[-1].float()[:, None, None, None] * corner).sum(0, keepdim=True)
+        plain = torch.zeros(1, 3, 12, 12)
+        assert grain.norm() > 0.99
+        torch.testing.assert_close(
+            discriminator(plain + grain, labels), discriminator(plain, labels), atol=1e-5, rtol=0
+        )
+        nn.init.normal_(discriminator.fine.seen.weight)
+        assert (discriminator(plain + grain, labels) - discriminator(plain, labels)).abs() > 1e-3
+
+    def test_training_reaches_it(self, discriminator: Discriminator) -> None:
+        discriminator(normal(0, 3, 3, 12, 12), torch.ones(3, 1, dtype=torch.long)).sum().backward()
+        assert discriminator.fine.seen.weight.grad.any()
 
 
 def test_the_noise_schedule_ends_in_almost_pure_noise(tiny_network: Callable[..., Model]) -> None:

@@ -91,12 +91,14 @@ def work_of(output: Path) -> Path:
     return output.with_name(f"{output.name}-work")
 
 
-def tiny_run(model: str, output: Path, settings: Settings = SETTINGS, first_weights: int = 0) -> Run:
+def tiny_run(
+    model: str, output: Path, settings: Settings = SETTINGS, first_weights: int = 0, dataset: Dataset = TOY
+) -> Run:
     torch.manual_seed(first_weights)
-    splits = TOY.build()
+    splits = dataset.build()
     return Run(
-        build_objective(model, TOY),
-        TOY,
+        build_objective(model, dataset),
+        dataset,
         model,
         settings,
         train=splits["train"],
@@ -330,6 +332,23 @@ class TestRuns:
         again = tiny_run("ddpm", tmp_path)
         assert again.resume()
         assert again.begun_at == seen
+
+    def test_a_part_that_the_network_has_only_now_begins_as_in_a_new_run(
+        self, finished: Callable[[str], Path], tmp_path: Path
+    ) -> None:
+        published = load_model(finished("gan")).state_dict()
+        keener = replace(TOY, training={**TOY.training, "gan": {**TOY.training.get("gan", {}), "fine_sight": 4}})
+        run = tiny_run("gan", tmp_path, dataset=keener)
+        run.continue_from(finished("gan"))
+        weights = run.objective.network.state_dict()
+        assert {name for name in weights if name not in published} == {
+            f"discriminator.fine.{layer}.{part}" for layer in ("features", "seen") for part in ("weight", "bias")
+        }
+        assert all(torch.equal(weights[name], value) for name, value in published.items())
+        run.train_step()
+        run.publish(tmp_path)
+        with pytest.raises(ValueError, match="parts that are not there any more"):
+            tiny_run("gan", tmp_path).continue_from(tmp_path)
 
     def test_what_is_not_all_published_cannot_go_on_from_it(
         self, finished: Callable[[str], Path], tmp_path: Path

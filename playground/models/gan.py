@@ -26,6 +26,7 @@ class GANConfig:
     widths: tuple[int, ...] = (96, 64, 64)  # from the coarsest stage upwards
     patch: int = 2  # pixels a side that the finest stage writes at once (pixel shuffle)
     fine_width: int = 0  # channels that go over the picture once more, pixel by pixel; 0 leaves it as it was written
+    fine_sight: int = 0  # channels with which the discriminator looks at single pixels; 0: at patches alone
 
 
 def leaky_clamp(x: Tensor, slope: float = 0.1) -> Tensor:
@@ -148,6 +149,24 @@ class PlainBlock(nn.Module):
         return self.skip(x) + self.second(F.leaky_relu(self.first(F.leaky_relu(x, SLOPE)), SLOPE))
 
 
+class FineSight(nn.Module):
+    """What the discriminator sees of single pixels, which a patch taken in at once hides.
+
+    A 3x3 look at patches of three colour pixels is 243 numbers, more than the channels that it goes into: grain that
+    those do not see, nobody takes off the generator's pictures. Starts as nothing seen.
+    """
+
+    def __init__(self, out_channels: int, config: GANConfig) -> None:
+        super().__init__()
+        self.features = scaled_conv(config.channels, config.fine_sight, 3)
+        self.unshuffle = nn.PixelUnshuffle(config.patch)
+        self.seen = scaled_conv(config.fine_sight * config.patch**2, out_channels, 1, gain=0.0)
+
+    def forward(self, x0: Tensor) -> Tensor:
+        """[batch, channels, size, size] -> [batch, out_channels, size / patch, size / patch]."""
+        return self.seen(self.unshuffle(F.leaky_relu(self.features(x0), SLOPE)))
+
+
 class Discriminator(nn.Module):
     """Picture and labels -> one logit, larger for "more real"; the labels are projected (Miyato and Koyama 2018)."""
 
@@ -156,6 +175,7 @@ class Discriminator(nn.Module):
         widths = config.widths[::-1]
         self.unshuffle = nn.PixelUnshuffle(config.patch)
         self.pixels = scaled_conv(config.channels * config.patch**2, widths[0], 3, gain=1.0)
+        self.fine = FineSight(widths[0], config) if config.fine_sight else None
         self.stages = nn.ModuleList([nn.Sequential(PlainBlock(widths[0], widths[0]))])
         for a, b in pairwise(widths):
             self.stages.append(nn.Sequential(PlainBlock(a, b), PlainBlock(b, b)))
@@ -167,6 +187,8 @@ class Discriminator(nn.Module):
     def forward(self, x0: Tensor, labels: Tensor) -> Tensor:
         """[batch, channels, size, size] -> [batch]."""
         x = self.pixels(self.unshuffle(x0))
+        if self.fine is not None:
+            x = x + self.fine(x0)
         for index, stage in enumerate(self.stages):
             x = stage(F.avg_pool2d(x, 2) if index else x)
         features = F.leaky_relu(self.features(F.leaky_relu(x, SLOPE).flatten(1)), SLOPE).float()

@@ -168,15 +168,16 @@ class Run:
     def continue_from(self, folder: Path) -> None:
         """Go on from published weights, which are averaged ones, with new optimisers that are warmed up again.
 
-        What is learned beside them, as a student's judge, begins as in a new run. Raises ValueError where what is
-        published is not itself a part of what is learned.
+        What is learned beside them, as a student's judge, begins as in a new run; so does a part that the network has
+        only now. Raises ValueError where what is published is not itself a part of what is learned.
         """
         card, published = json.loads((folder / "card.json").read_text()), load_model(folder).state_dict()
         for network in (self.objective.network, self.ema.network):
             shown = self.objective.shown(network)
             if all(shown is not part for part in network.modules()):
                 raise ValueError(f"{self.model} cannot go on from {folder}: what is published is not what is trained")
-            shown.load_state_dict(published)
+            if shown.load_state_dict(published, strict=False).unexpected_keys:
+                raise ValueError(f"{self.model} cannot go on from {folder}: it has parts that are not there any more")
         self.step = card["images_seen"] // self.settings.batch_size
         self.images_seen = self.begun_at = card["images_seen"]
         self.seconds = card["seconds"]
