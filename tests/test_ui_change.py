@@ -183,7 +183,7 @@ def test_without_a_network_that_reads_only_pixels_are_counted(page: Page) -> Non
     for edit in edits.change(recipe, page.zoo):
         if edit.is_last:
             said = "".join(change.facts(page, edit, recipe.change))
-            assert f"{100 * edit.kept.share_changed:.1f} %" in said
+            assert f"{100 * edit.kept.share_changed:.1f}\u00a0%" in said
             assert " of 2" not in said
             faded = change.only_changed(edit)
             assert bool((faded[edit.kept.changed[:, None]] == edit.after[edit.kept.changed[:, None]]).all())

@@ -33,6 +33,34 @@ def test_the_police_judges_every_picture_and_directions_move_them(open_page: Vis
     assert fits_the_screen(page)
 
 
+LINES = """text => {
+  const range = document.createRange(), walker = document.createTreeWalker(text, NodeFilter.SHOW_TEXT), lines = {};
+  for (let node = walker.nextNode(); node; node = walker.nextNode())
+    for (let k = 0; k < node.length; k++) {
+      range.setStart(node, k); range.setEnd(node, k + 1);
+      const box = range.getBoundingClientRect();
+      if (box.width) lines[Math.round(box.bottom)] = (lines[Math.round(box.bottom)] ?? "") + node.data[k];
+    }
+  return Object.values(lines);
+}"""  # the text as it stands, line by line
+
+
+def test_korean_lines_end_between_words_and_a_lone_picture_says_what_its_number_is(open_page: Visit) -> None:
+    page = open_page(PHONE, locale="ko-KR", query="model=gan&seed=7&count=8")
+    captions = page.locator("#gan-view figcaption")
+    expect(captions).to_have_count(8)
+    chances = last(shown_recipe(page, "gan"), Zoo()).realness
+    for caption, chance in zip(captions.all(), chances, strict=True):
+        assert caption.evaluate(LINES)[1].endswith(f" {100 * chance:.0f}\u00a0%")
+    lead = page.locator("#tab-gan .pg-lead, .pg-lead").filter(has_text="위조범").first
+    words, lines = lead.inner_text().split(), lead.evaluate(LINES)
+    assert len(lines) > 2
+    assert [word for line in lines for word in line.split()] == words, "no word stands on two lines"
+    page.goto(page.url.split("?")[0] + "?model=gan&seed=7&count=1")
+    expect(page.locator("#gan-view figcaption")).to_have_count(1)
+    expect(page.locator("#gan-view figcaption")).to_contain_text("진짜보다 진짜 같아 보일 확률")
+
+
 def test_a_link_gives_the_same_bytes_in_another_browser(open_page: Visit) -> None:
     page = open_page(query="model=gan&labels=4&seed=99&count=3&shifts=1.5,-2.0&truncation_psi=0.8")
     expect(page.locator("#gan-view .pg-meter")).to_have_count(3)

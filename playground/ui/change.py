@@ -199,7 +199,7 @@ def fact(term: str, value: str, is_bad: bool = False, more: str = "") -> str:
 def facts(page: Page, edit: Edit, change: Sequence[int]) -> list[str]:
     """How many pixels changed, and in how many pictures each attribute reads as it should."""
     words, kept, (index, label) = page.words, edit.kept, change
-    found = [fact(words.both("change_pixels"), f"{100 * kept.share_changed:.1f} %")]
+    found = [fact(words.both("change_pixels"), views.percent(kept.share_changed))]
     if kept.read_after is None:
         return found
     total = len(edit.after)
@@ -284,7 +284,7 @@ def glossary(page: Page) -> str:
     entries = [(words.both("change_pixels"), words.both("change_pixels_note"))]
     if reader is not None and reader.accuracy:
         shares = ", ".join(
-            f"{words.both(attribute_key(page.dataset, attribute.name))} {100 * reader.accuracy[attribute.name]:.1f} %"
+            f"{words.both(attribute_key(page.dataset, attribute.name))} {views.percent(reader.accuracy[attribute.name])}"
             for attribute in page.dataset.attributes
             if attribute.name in reader.accuracy
         )

@@ -180,10 +180,6 @@ def short_number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
 def fact(term: str, value: str, more: str = "") -> str:
     small = f" <small>{more}</small>" if more else ""
     return f"<div><dt>{term}</dt><dd>{value}{small}</dd></div>"
@@ -217,15 +213,15 @@ def quality(page: Page, card: Card) -> list[str]:
         facts.append(fact(words.both("compare_frechet"), short_number(metrics["frechet_distance"]), more))
     for name in ("precision", "recall"):
         if name in metrics:
-            facts.append(fact(words.both(f"compare_{name}"), percent(metrics[name])))
+            facts.append(fact(words.both(f"compare_{name}"), views.percent(metrics[name])))
     accuracy = metrics.get("condition_accuracy", {})
     for attribute in page.dataset.attributes:
         if attribute.name in accuracy:
             term = words.both(attribute_key(page.dataset, attribute.name)) + " " + words.both("compare_asked")
-            facts.append(fact(term, percent(accuracy[attribute.name])))
+            facts.append(fact(term, views.percent(accuracy[attribute.name])))
     for key, shares in (("known", accuracy), ("never_trained", metrics.get("never_trained_accuracy", {}))):
         if "at_once" in shares:
-            facts.append(fact(words.both(f"compare_{key}"), percent(shares["at_once"])))
+            facts.append(fact(words.both(f"compare_{key}"), views.percent(shares["at_once"])))
     return facts
 
 

@@ -246,7 +246,7 @@ def show(page: Page, wishes: Wishes, visitor: str, has_previews: bool = True) ->
                 return
             if is_end:
                 break
-            pause = max(PREVIEW_EVERY_S, PREVIEW_EACH_S * len(frame.pictures))
+            pause = max(PREVIEW_EVERY_S, PREVIEW_EACH_S * len(frame.step.x_next))
             if has_previews and time.perf_counter() - last_shown >= pause:
                 yield progress(page.words, frame.step), preview(page, wish.recipe, frame, replay)
                 last_shown = time.perf_counter()

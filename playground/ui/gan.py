@@ -73,11 +73,14 @@ def verdict_key(chance: float) -> str:
     return "verdict_doubt" if chance >= 0.15 else "verdict_fake"
 
 
-def verdict(page: Page, chance: float) -> str:
+def verdict(page: Page, chance: float, is_alone: bool) -> str:
+    """In words, as a number, which says what it is a chance of under a picture that is alone, and as a meter."""
     words = page.words.both(verdict_key(chance))
-    number = page.words.both("verdict_number", percent=f"{100 * chance:.0f}")
+    number = " " + views.percent(chance, 0)
+    if is_alone:
+        number = "<br>" + page.words.both("verdict_number", percent=f"{100 * chance:.0f}")
     meter = f'<div class="pg-meter"><i style="left:{100 * chance:.1f}%"></i></div>'
-    return f"<b>{words}</b><br>{number}{meter}"
+    return f"<b>{words}</b>{number}{meter}"
 
 
 def show(page: Page, recipe: Recipe) -> str:
@@ -90,7 +93,7 @@ def show(page: Page, recipe: Recipe) -> str:
     for k, chance in enumerate(frame.realness.tolist()):
         image = views.picture(render.to_uint8(frame.pictures[k]), f"picture {k + 1}", recipe)
         named = page.words.both("seed_caption", seed=recipe.seeds[k]) + "<br>" if recipe.task == "sample" else ""
-        figures.append(views.figure(image, named + verdict(page, chance)))
+        figures.append(views.figure(image, named + verdict(page, chance, len(frame.pictures) == 1)))
     columns = views.columns_for(len(frame.pictures), frame.pictures)
     sheet = render.sheet(frame.pictures, columns)
     return views.view(

@@ -12,6 +12,7 @@ from playground.datasets import Dataset
 Table = Mapping[str, tuple[str, str]]
 LANGUAGES = ("en", "ko")
 PREFIX = "word:"  # the page translates every value that is spelled like a key, also what a control is set to
+PER_CENT = "\u00a0%"  # no line ends between a number and its per cent
 
 COMMON: Table = {
     "page_title": ("Generative Playground", "생성 모델 놀이터"),
@@ -145,6 +146,6 @@ class Words:
         """For HTML: the words in both languages, of which the page shows one; values are escaped."""
         shown = {name: html.escape(str(value)) for name, value in values.items()}
         return "".join(
-            f'<span lang="{language}">{text.format(**shown)}</span>'
+            f'<span lang="{language}">{text.format(**shown).replace(" %", PER_CENT)}</span>'
             for language, text in zip(LANGUAGES, self.table[key], strict=True)
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 from playground import render
 from playground.datasets import Dataset
 from playground.recipe import Recipe, to_query
-from playground.ui.text import Words
+from playground.ui.text import PER_CENT, Words
 
 SAVED_FACTOR = 8  # a saved picture is this many times larger than the network's
 FILM_FACTOR = 6  # and an animation's
@@ -112,6 +112,10 @@ def columns_for(n: int, pictures: Tensor | None = None, most: int = 4) -> int:
 
 def grid(figures: Sequence[str], columns: int | None = None) -> str:
     return f'<div class="pg-grid" style="--pg-columns:{columns or columns_for(len(figures))}">{"".join(figures)}</div>'
+
+
+def percent(share: float, digits: int = 1) -> str:
+    return f"{100 * share:.{digits}f}{PER_CENT}"
 
 
 def noise_strip(words: Words, seeds: Sequence[int], noise: Tensor, most: int = 4) -> str:
