@@ -360,12 +360,13 @@ FACES = Dataset(
         "vae": {"images": 300_000, "label_dropout": 0.1, "drop_all": 0.05, "hidden_dim": 192},
         # seven times as many values a picture as a digit has: a shorter leash for the discriminator
         "gan": {
-            "images": 960_000,
+            "images": 2_200_000,
             "label_dropout": 0.3,
             "drop_all": 0.1,
             "patch": 3,
             "fine_width": 8,
-            "gamma": (4.0, 2.0),
+            "fine_sight": 16,
+            "gamma": (4.0, 0.8),
             "ema_half_life_images": 30_000,
         },
         "ddpm": {"images": 1_060_000, "label_dropout": 0.1, "drop_all": 0.1, "snr_floor": 1.0, "snr_gamma": 20.0},
