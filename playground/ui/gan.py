@@ -28,9 +28,9 @@ TEXT = {
     "tab_gan": ("GAN", "GAN"),
     "gan_lead": (
         "A <b>counterfeiter</b> (generator) turns noise into pictures in one go; the <b>police</b> (discriminator) says "
-        "how real each looks. They trained against each other until the police could hardly tell.",
+        "how real each looks. They trained against each other: the better the counterfeits, the less sure the police.",
         "<b>위조범</b>(생성자)이 잡음을 한 번에 그림으로 바꾸고, <b>경찰</b>(판별자)이 얼마나 진짜 같은지 판정합니다. "
-        "경찰이 거의 구별하지 못할 때까지 서로 겨루며 배웠습니다.",
+        "둘은 서로 겨루며 배웠습니다. 위조품이 좋아질수록 경찰은 자신을 잃습니다.",
     ),
     "task_judge": ("Show the police a picture", "경찰에게 그림 보여 주기"),
     "truncation_psi": ("Truncation ψ", "절단 ψ"),
