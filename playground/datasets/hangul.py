@@ -486,7 +486,12 @@ HANGUL = Dataset(
         "features": {"images": 800_000, "feature_dim": 128, "max_rotation": 4.0, "max_shift": 0.05, "max_zoom": 0.08},
         # the typeface is often left out, so that z (or the noise) learns to be a hand of its own
         "vae": {"images": 800_000, "label_dropout": (0.1, 0.1, 0.1, 0.25), "hidden_dim": 192},
-        "gan": {"images": 560_000, "label_dropout": (0.05, 0.05, 0.05, 0.5), "w_dim": 128},
+        "gan": {
+            "images": 1_160_000,
+            "label_dropout": (0.05, 0.05, 0.05, 0.5),
+            "w_dim": 128,
+            "gamma": (2.0, 0.5),
+        },
         "ddpm": {"images": 1_400_000, "label_dropout": (0.05, 0.05, 0.05, 0.4), "drop_all": 0.1, "snr_floor": 1.0},
         "instant": {"images": 220_000, "learning_rate": 2e-4, "steps": 1},
     },
