@@ -358,7 +358,7 @@ FACES = Dataset(
     training={
         "features": {"images": 300_000, "never_trained_share": 0.5},
         "vae": {"images": 300_000, "label_dropout": 0.1, "drop_all": 0.05, "hidden_dim": 192},
-        # seven times as many values a picture as a digit has: a shorter leash for the discriminator
+        # seven times as many values a picture as a digit has: a shorter leash for the discriminator in the beginning
         "gan": {
             "images": 2_200_000,
             "label_dropout": 0.3,
