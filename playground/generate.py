@@ -52,11 +52,14 @@ class Frame:
     finished: Tensor | None  # the pictures as they are in the end; None while diffusion is on its way
     seconds: float  # since the work began
     network_evaluations: int  # of one picture, so far
-    is_last: bool
     step: Step | None = None  # diffusion: where the reverse process stands
     z: Tensor | None = None  # VAE and GAN: the latent vectors used, [n, latent_dim]; one for all of a word
     encoding: Encoding | None = None
     realness: Tensor | None = None  # GAN: chance of looking more real than a real picture, [n] in [0, 1]
+
+    @property
+    def is_last(self) -> bool:
+        return self.finished is not None
 
     @cached_property
     def pictures(self) -> Tensor:
@@ -323,7 +326,7 @@ def decode(recipe: Recipe, entry: Entry) -> Iterator[Frame]:
     z = latent_vectors(recipe, entry)
     labels = labels_for(recipe, entry, len(z))
     pictures = entry.network.decode(for_each_character(z, labels), labels)
-    yield Frame(pictures, time.perf_counter() - begin, 1, is_last=True, z=z)
+    yield Frame(pictures, time.perf_counter() - begin, 1, z=z)
 
 
 def given_picture(recipe: Recipe, entry: Entry, zoo: Zoo) -> tuple[Tensor, Tensor]:
@@ -354,7 +357,7 @@ def encode(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Frame]:
     noise = seeded_noise(recipe.seeds, (network.config.latent_dim,)) * recipe.temperature
     z = sample_posterior(mu, logvar, noise).expand(recipe.count, -1)
     pictures = network.decode(z, labels.expand(recipe.count, -1))
-    yield Frame(pictures, time.perf_counter() - begin, 2, is_last=True, z=z, encoding=encoding)
+    yield Frame(pictures, time.perf_counter() - begin, 2, z=z, encoding=encoding)
 
 
 def nearest_pattern(entry: Entry, labels: Tensor) -> str:
@@ -385,7 +388,7 @@ def fabricate(recipe: Recipe, entry: Entry) -> Iterator[Frame]:
         w = w + shift * network.w_directions[rank]
     pictures = network.generator.synthesize(for_each_character(w, labels), labels).clamp(-1, 1)
     verdict = None if recipe.task == "compare" else realness(entry, pictures, labels)
-    yield Frame(pictures, time.perf_counter() - begin, 1, is_last=True, z=z, realness=verdict)
+    yield Frame(pictures, time.perf_counter() - begin, 1, z=z, realness=verdict)
 
 
 @torch.inference_mode()
@@ -394,7 +397,7 @@ def judge(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Frame]:
     begin = time.perf_counter()
     x0, labels = given_picture(recipe, entry, zoo)
     verdict = realness(entry, x0, labels)
-    yield Frame(x0, time.perf_counter() - begin, 1, is_last=True, realness=verdict)
+    yield Frame(x0, time.perf_counter() - begin, 1, realness=verdict)
 
 
 def denoise(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Frame]:
@@ -402,10 +405,9 @@ def denoise(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Frame]:
     begin = time.perf_counter()
     each = evaluations_per_picture(recipe)
     for step in trajectory(recipe, entry, zoo):
-        is_last = step.index == step.total - 1
-        finished = step.x_next.clamp(-1, 1) if is_last else None
+        finished = step.x_next.clamp(-1, 1) if step.index == step.total - 1 else None
         done = each * (step.index + 1) // step.total
-        yield Frame(finished, time.perf_counter() - begin, done, is_last, step=step)
+        yield Frame(finished, time.perf_counter() - begin, done, step=step)
 
 
 def trajectory(recipe: Recipe, entry: Entry, zoo: Zoo) -> Iterator[Step]:

@@ -122,7 +122,7 @@ def test_the_clock_counts_work_and_not_the_time_between_two_steps(monkeypatch: p
     def work() -> Iterator[Frame]:
         for k in range(3):
             clock.passes(1)
-            yield Frame(torch.zeros(1, 1, 2, 2), 0.0, k, is_last=k == 2)
+            yield Frame(torch.zeros(1, 1, 2, 2) if k == 2 else None, 0.0, k)
 
     seconds = []
     for _, so_far in timed(work()):

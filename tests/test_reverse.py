@@ -241,19 +241,14 @@ def test_every_request_gets_its_own_scheduler() -> None:
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_walk_leaves_no_trace_in_what_schedulers_share(sampler: str) -> None:
-    noise, kept = (
-        torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(0)),
-        build_scheduler(sampler, NOISE_SCHEDULE),
-    )
+    noise = torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    kept = build_scheduler(sampler, NOISE_SCHEDULE)
     before = {name: value.clone() for name, value in vars(kept).items() if isinstance(value, Tensor)}
     assert len(before) >= 3
     config = dict(kept.config)
     for steps in (3, 7):
-        list(
-            reverse(
-                lambda x_t, t: 0.5 * x_t, build_scheduler(sampler, NOISE_SCHEDULE), noise, steps, seeded_generators([0])
-            )
-        )
+        walked = build_scheduler(sampler, NOISE_SCHEDULE)
+        list(reverse(lambda x_t, t: 0.5 * x_t, walked, noise, steps, seeded_generators([0])))
     assert config == dict(kept.config) == dict(build_scheduler(sampler, NOISE_SCHEDULE).config)
     for name, value in before.items():
         assert torch.equal(getattr(kept, name), value), name

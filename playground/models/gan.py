@@ -152,7 +152,7 @@ class PlainBlock(nn.Module):
 class FineSight(nn.Module):
     """What the discriminator sees of single pixels, which a patch taken in at once hides.
 
-    A 3x3 look at patches of three colour pixels is 243 numbers, more than the channels that it goes into: grain that
+    A 3x3 look at patches of 3x3 pixels in colour is 243 numbers, more than the channels that it goes into: grain that
     those do not see, nobody takes off the generator's pictures. Starts as nothing seen.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -102,6 +103,11 @@ def repaint(
     size]. After every step the known pixels are set to x0, noised to the level reached; at the end they are x0 exactly.
     `scheduler` must remember nothing of the steps before (DDPM, DDIM), since going back up would make that untrue.
     """
+
+    def predict(x_t: Tensor, output: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+        clean, eps = predictions(scheduler.config.prediction_type, x_t, output, a)
+        return torch.where(mask, clean, x0), eps
+
     set_steps(scheduler, steps)
     options = step_options(scheduler, eta, list(generators))
     signal = torch.cat([torch.ones(1), scheduler.alphas_cumprod[scheduler.timesteps.flip(0)]])  # by level, 1 at level 0
@@ -115,12 +121,10 @@ def repaint(
             continue
         t = scheduler.timesteps[steps - level]
         output = denoise(x, t)
-        clean, eps = predictions(scheduler.config.prediction_type, x, output, signal[level])
-        predicted = torch.where(mask, clean, x0), eps
         new = scheduler.step(output, t, x, **options).prev_sample
         known = x0.expand_as(x)
         if later > 0:
             known = signal[later].sqrt() * known + (1 - signal[later]).sqrt() * draw_noise(generators, shape)
         x_next = torch.where(mask, new, known)
-        yield Step(index, total, float(t), x, x_next, lambda predicted=predicted: predicted)
+        yield Step(index, total, float(t), x, x_next, partial(predict, x, output, signal[level]))
         x, index = x_next, index + 1

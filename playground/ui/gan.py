@@ -54,8 +54,8 @@ TEXT = {
     "verdict_doubt": ("suspicious", "의심스러움"),
     "verdict_fake": ("counterfeit!", "위조품!"),
     "verdict_number": (
-        "{percent} % likely to look more real than a real one",
-        "진짜보다 진짜 같아 보일 확률 {percent} %",
+        "{percent} likely to look more real than a real one",
+        "진짜보다 진짜 같아 보일 확률 {percent}",
     ),
     "verdict_note": (
         "The number is the chance that the police finds this picture more real than a real one: 50 % means it cannot tell.",
@@ -76,11 +76,10 @@ def verdict_key(chance: float) -> str:
 def verdict(page: Page, chance: float, is_alone: bool) -> str:
     """In words, as a number, which says what it is a chance of under a picture that is alone, and as a meter."""
     words = page.words.both(verdict_key(chance))
-    number = " " + views.percent(chance, 0)
-    if is_alone:
-        number = "<br>" + page.words.both("verdict_number", percent=f"{100 * chance:.0f}")
+    number = views.percent(chance, 0)
+    said = "<br>" + page.words.both("verdict_number", percent=number) if is_alone else f" {number}"
     meter = f'<div class="pg-meter"><i style="left:{100 * chance:.1f}%"></i></div>'
-    return f"<b>{words}</b>{number}{meter}"
+    return f"<b>{words}</b>{said}{meter}"
 
 
 def show(page: Page, recipe: Recipe) -> str:
