@@ -23,7 +23,9 @@ from playground.device import share_threads
 from playground.engine import Engines
 from playground.guests import invited, named
 from playground.ui import (
+    anomaly,
     api,
+    augment,
     branch,
     chains,
     change,
@@ -49,7 +51,8 @@ from playground.ui.theme import CSS, JS, theme
 from playground.zoo import Zoo
 
 INSIDE = Group("inside", ("Inside diffusion", "확산 속으로"), (forward, ladder, branch, hand))
-TABS: tuple[ModuleType | Group, ...] = (vae, gan, diffusion, INSIDE, compare, change, chains)
+USES = Group("uses", ("What for?", "어디에 쓸까"), (anomaly, augment))
+TABS: tuple[ModuleType | Group, ...] = (vae, gan, diffusion, INSIDE, compare, change, USES, chains)
 
 
 def build(zoo: Zoo) -> gr.Blocks:

@@ -6,7 +6,7 @@ Progress, preview, cancel and tests come from the same `yield`; closing the gene
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -478,3 +478,30 @@ def decisions(recipe: Recipe, entry: Entry, labels: Tensor) -> list[Leg]:
         asked = torch.where((heard_from <= begin)[:, None], others, labels)
         legs.append(Leg(begin, guided(entry.predict, asked, recipe.guidance_scale)))
     return legs
+
+
+@torch.inference_mode()
+def draw_pictures(
+    entry: Entry, labels: Tensor, seeds: Sequence[int], steps: int, predict: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """One picture per seed with the app's default controls; labels [n, attributes] -> [n, channels, size, size].
+
+    `predict` answers for the network of a diffusion model, and `steps` are the ones that it takes.
+    """
+    network, chosen = entry.network, as_made(usual(entry.dataset), entry.card)
+    match network:
+        case VAE():
+            z = seeded_noise(seeds, (network.config.latent_dim,)) * chosen.temperature * latent_spread(entry)
+            return network.decode(z, labels)
+        case GAN():
+            w = network.generator.map(seeded_noise(seeds, (network.config.latent_dim,)))
+            return network.generator.synthesize(network.truncate(w, chosen.truncation_psi), labels).clamp(-1, 1)
+        case Diffusion():
+            generators = seeded_generators(seeds)
+            noise = draw_noise(generators, entry.dataset.shape).contiguous(memory_format=torch.channels_last)
+            scheduler = build_scheduler(chosen.sampler, network.noise_schedule)
+            if entry.card.is_quick:
+                labels = by_lot(labels, seeds, torch.from_numpy(entry.dataset.load_reference().labels))
+            denoise = guided(predict, labels, chosen.guidance_scale)
+            *_, step = reverse(denoise, scheduler, noise, steps, generators, chosen.eta)
+            return step.x_next

@@ -53,6 +53,9 @@ MAX_LEARNING_RATE = 0.02
 MAX_TRAININGS_IN_MEMORY = 24
 MAX_PENALTY = 2.0
 MAX_BETA = 5.0
+MAX_FALSE_ALARMS = 0.3  # share of normal pictures
+MAX_REAL_EACH = 20  # real pictures of a value that a reader learns from
+MAX_MADE_EACH = 50  # and that a model adds
 
 
 def shown(value: object) -> str:

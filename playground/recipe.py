@@ -14,10 +14,12 @@ from playground import limits
 VERSION = 1
 TASKS = ("sample", "walk", "map", "encode", "judge", "compare", "change", "forward", "ladder")
 TASKS += ("edit", "inpaint", "blend", "branch", "decide")  # what a diffusion model does with a picture, or on its way
+TASKS += ("anomaly", "augment")  # what models are of use for
 FAMILY_TASKS = ("sample", "walk", "map", "encode", "judge")  # what one model does, in its own family's tab
 SAMPLERS = ("ddpm", "ddim", "dpmpp", "sde_dpmpp", "unipc", "euler", "euler_a", "heun")
 SCHEDULES = ("linear", "scaled_linear", "cosine", "sigmoid")
 LADDERS = ("steps", "guidance")
+DEFECTS = ("none", "scratch", "hole", "blot", "patch", "turned", "stranger")  # see `playground.anomalies.defects`
 BRANCHINGS = ("label", "seed", "guidance", "paint")  # as `change`, `seed_to`, `branch_guidance` and `paint` say
 
 
@@ -61,6 +63,11 @@ class Recipe:
     branch_with: tuple[str, ...] = ()  # what is different from there on, of `BRANCHINGS`
     branch_guidance: float = 4.0
     paint: str = ""  # levels 1 .. 15 are painted from black to white, level 0 leaves a pixel as it is
+    defect: str = "none"  # what is wrong with a picture that detectors of anomalies are shown
+    false_alarms: float = 0.05  # share of normal pictures that a detector may take for anomalies
+    target: int = 0  # the attribute's place that readers learn to read
+    real_each: int = 3  # real pictures of every value that they learn from
+    made_each: int = 30  # and pictures of every value that a model adds
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -112,6 +119,11 @@ class Recipe:
         put("jump_length", limits.whole("jump_length", self.jump_length, 1, limits.MAX_JUMP))
         put("branch_at", limits.whole("branch_at", self.branch_at, 0, limits.MAX_STEPS))
         put("branch_guidance", limits.real("branch_guidance", self.branch_guidance, 0, limits.MAX_GUIDANCE))
+        put("defect", limits.one_of("defect", self.defect, DEFECTS))
+        put("target", limits.whole("target", self.target, 0, limits.MAX_ATTRIBUTES - 1))
+        put("real_each", limits.whole("real_each", self.real_each, 1, limits.MAX_REAL_EACH))
+        put("made_each", limits.whole("made_each", self.made_each, 1, limits.MAX_MADE_EACH))
+        put("false_alarms", limits.real("false_alarms", self.false_alarms, 0, limits.MAX_FALSE_ALARMS))
         branch_with = limits.sequence("branch_with", self.branch_with, len(BRANCHINGS))
         put("branch_with", tuple(limits.one_of("branch_with", name, BRANCHINGS) for name in branch_with))
 

@@ -87,6 +87,22 @@ def noise_picture(noise: Tensor, limit: float = 2.5) -> np.ndarray:
     return mosaic(noise, limit) if noise.ndim == 1 else to_uint8(noise / limit)
 
 
+HEAT = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], np.float64)
+HEAT_LIMIT = 0.5  # what is shown in the brightest colour; the same for all pictures, or a normal one would glow, too
+
+
+def heat(values: Tensor) -> np.ndarray:
+    """Shares [h, w] from 0 to 1 as colours, from black over red to bright yellow; uint8 [h, w, 3]."""
+    at = (values / HEAT_LIMIT).clamp(0, 1).numpy()
+    places = np.linspace(0, 1, len(HEAT))
+    return np.stack([np.interp(at, places, HEAT[:, k]) for k in range(3)], -1).round().astype(np.uint8)
+
+
+def pictures_of(pixels: np.ndarray) -> Tensor:
+    """uint8 [h, w, channels] -> [1, channels, h, w] in [-1, 1]."""
+    return torch.from_numpy(pixels).movedim(-1, 0)[None].float() / 127.5 - 1
+
+
 def evenly_chosen(total: int, most: int) -> list[int]:
     """At most `most` (2 or more) of the numbers 0 .. total - 1, evenly spaced, the first and the last included."""
     if total <= most:

@@ -108,6 +108,10 @@ TAB_TITLES = {
     "hand": "From your hand",
     "compare": "Compare",
     "change": "Change one thing",
+    "uses": "What for?",
+    "anomaly": "Anomaly detection",
+    "augment": "Data augmentation",
     "chains": "Markov chains → diffusion",
 }
-GROUP_OF = dict.fromkeys(("forward", "ladder", "branch", "hand"), "inside")
+GROUPS = {"inside": ("forward", "ladder", "branch", "hand"), "uses": ("anomaly", "augment")}
+GROUP_OF = {tab: group for group, tabs in GROUPS.items() for tab in tabs}

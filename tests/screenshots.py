@@ -22,6 +22,8 @@ VIEWS = {  # file name: tab, path and query, height
     "gan": ("gan", "?model=gan&seed=7&count=8", HEIGHT),
     "diffusion": ("diffusion", "?model=ddpm&labels=8&seed=5&count=4&steps=20", 1400),  # down to what it drew
     "compare": ("compare", "?task=compare&seed=11&count=6&labels=4", 1240),  # all families' rows
+    "anomaly-faces": ("anomaly", "faces?task=anomaly&defect=hole&picture=16&seed=5&strength=0.3", 1720),
+    "augment": ("augment", "?task=augment&seed=1", 1530),  # all readers' rows
     "chains": ("chains", "?task=chains&start=-2.6,-2.6&updates=400", 980),  # the walks, with all that is below them
 }
 
@@ -44,7 +46,9 @@ def main() -> None:
             page.set_viewport_size({"width": WIDTH, "height": height})
             page.goto(f"{address}{query}")
             expect(page.locator(f"#{tab}-view :is(img.pg-picture, [data-query])").first).to_be_visible(timeout=30_000)
-            page.wait_for_timeout(4000)  # longer than any of these takes to finish
+            if tab == "augment":
+                expect(page.locator(f"#{tab}-view a.pg-save")).to_be_visible(timeout=120_000)
+            page.wait_for_timeout(4000)  # longer than any other of these takes to finish
             save_small(page.screenshot(), FOLDER / f"{name}.webp")
         browser.close()
     demo.close()

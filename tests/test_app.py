@@ -13,14 +13,16 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from playground.app import build
+from playground.app import TABS, build
 from playground.datasets import DATASETS, Dataset
 from playground.generate import as_text, by_word, last, usual
 from playground.recipe import Recipe, from_query, to_query
 from playground.render import to_png, to_uint8
 from playground.sampling.reverse import STOCHASTIC
 from playground.ui.controls import picker_rows
+from playground.ui.group import every
 from playground.ui.pages import RightPage, paths_of, said_by
+from playground.ui.text import COMMON
 from playground.zoo import Zoo
 from tests.browser import DESKTOP, PHONE, serving, visiting
 from tests.journey import choose_from_list, fits_the_screen, open_tab, pictures, query, shown_recipe
@@ -170,6 +172,13 @@ def test_every_page_begins_with_its_own_sampler_and_only_with_what_belongs_to_it
         assert is_shown == (first["diffusion"] == "ddim")
         samplers.add(first["diffusion"])
     assert len(samplers) > 1
+
+
+def test_no_word_means_one_thing_in_one_tab_and_another_in_the_next() -> None:
+    meant: dict[str, tuple[str, str]] = dict(COMMON)
+    for entry in every(TABS):
+        for key, pair in entry.TEXT.items():
+            assert meant.setdefault(key, pair) == pair, f"{entry.NAME} says {key} otherwise"
 
 
 def test_narrow_pickers_stand_in_pairs_and_wide_ones_alone() -> None:

@@ -25,7 +25,7 @@ from playground.evaluation.samples import (
     Source,
     WeightsChangedError,
     asked_labels,
-    draw_pictures,
+    draw,
     sample,
     settings_of,
     weights_of,
@@ -247,7 +247,7 @@ def source_of(zoo: Zoo, dataset: Dataset, model: str, steps: int = 3) -> Source:
 def test_measured_pictures_are_the_ones_the_app_shows(model: str, tiny_zoo: Zoo, dataset: Dataset) -> None:
     entry = source_of(tiny_zoo, dataset, model).open()
     labels = torch.tensor([[4], [0], [10]])
-    measured = draw_pictures(entry, labels, (5, 6, 7), 3, "float32")
+    measured = draw(entry, labels, (5, 6, 7), 3, "float32")
     for k, label in enumerate([4, 0, 10]):
         recipe = replace(usual(dataset), model=model, labels=(label,), seed=5 + k, steps=3)
         shown = last(recipe, tiny_zoo).pictures
@@ -257,7 +257,7 @@ def test_measured_pictures_are_the_ones_the_app_shows(model: str, tiny_zoo: Zoo,
 def test_bfloat16_pictures_hardly_differ(tiny_zoo: Zoo, dataset: Dataset) -> None:
     entry = source_of(tiny_zoo, dataset, "ddpm").open()
     labels = torch.ones(4, 1, dtype=torch.long)
-    exact, rough = (draw_pictures(entry, labels, range(4), 5, precision) for precision in ("float32", "bf16"))
+    exact, rough = (draw(entry, labels, range(4), 5, precision) for precision in ("float32", "bf16"))
     assert rough.dtype == torch.float32
     assert 0 < float((exact - rough).abs().mean()) < 0.02
 
@@ -268,9 +268,9 @@ def test_pictures_by_the_apps_own_engine_are_those_that_it_shows(
     monkeypatch.setenv("PLAYGROUND_CACHE", str(tmp_path))
     entry = replace(source_of(tiny_zoo, dataset, "ddpm"), precision="engine").open()
     labels = torch.ones(3, 1, dtype=torch.long)
-    measured = draw_pictures(entry, labels, range(3), 5, "engine")
+    measured = draw(entry, labels, range(3), 5, "engine")
     assert entry.predict.is_settled
-    exact = draw_pictures(entry, labels, range(3), 5, "float32")
+    exact = draw(entry, labels, range(3), 5, "float32")
     assert float((exact - measured).abs().mean()) < 0.02
 
 

@@ -37,6 +37,8 @@ ROOMS = (
     "comparison",
     "edits",
     "ladder",
+    "anomalies",
+    "augmentation",
     "evaluation",
     "benchmark",
     "ui",

@@ -23,6 +23,7 @@ from playground import drawing, limits
 from playground.recipe import (
     BRANCHINGS,
     DEFAULT,
+    DEFECTS,
     LADDERS,
     SAMPLERS,
     SCHEDULES,
@@ -80,6 +81,11 @@ valid_fields = {
     "branch_with": st.lists(st.sampled_from(BRANCHINGS), max_size=len(BRANCHINGS)).map(tuple),
     "branch_guidance": numbers(0, limits.MAX_GUIDANCE),
     "paint": st.text("ABCabc012-_", max_size=100),
+    "defect": st.sampled_from(DEFECTS),
+    "false_alarms": numbers(0, limits.MAX_FALSE_ALARMS),
+    "target": st.integers(0, limits.MAX_ATTRIBUTES - 1),
+    "real_each": st.integers(1, limits.MAX_REAL_EACH),
+    "made_each": st.integers(1, limits.MAX_MADE_EACH),
 }
 recipes = st.builds(Recipe, **valid_fields)
 
@@ -207,6 +213,10 @@ def test_both_limits_are_allowed_and_the_next_number_is_refused_naming_them(name
         ("drawing", "A+/=", limits.MAX_DRAWING_CHARACTERS),
         ("sampler", "plms", ", ".join(SAMPLERS)),
         ("task", "train", ", ".join(TASKS)),
+        ("defect", "rust", ", ".join(DEFECTS)),
+        ("false_alarms", limits.MAX_FALSE_ALARMS + 0.01, limits.MAX_FALSE_ALARMS),
+        ("real_each", 0, limits.MAX_REAL_EACH),
+        ("made_each", limits.MAX_MADE_EACH + 1, limits.MAX_MADE_EACH),
         ("model", "../vae", "lower-case"),
         ("model", "vae\n", "lower-case"),
         ("dataset", "a" * 33, "32"),

@@ -162,3 +162,14 @@ def test_named_rows_show_every_picture(channels: int) -> None:
             assert np.array_equal(canvas[y : y + 16, x : x + 16], np.broadcast_to(expected, (16, 16, 3)))
     assert (canvas[top:, :left] < 128).any()  # the names
     assert (canvas[:top, left:] < 128).any()  # the titles
+
+
+def test_the_heat_of_a_difference_is_on_one_scale_for_all_pictures() -> None:
+    values = torch.tensor([[0.0, 0.1, 0.25], [0.5, 0.75, 1.0]])
+    colours = render.heat(values)
+    assert (colours.shape, colours.dtype) == ((2, 3, 3), np.uint8)
+    brightness = colours.astype(int).sum(2)
+    assert (np.diff(brightness.ravel()[:4]) > 0).all()
+    assert (colours[1] == colours[1, 0]).all(), "half of the way from black to white is the brightest already"
+    assert np.array_equal(render.heat(values[:1])[0], colours[0]), "whatever else is in the picture"
+    assert np.array_equal(render.to_uint8(render.pictures_of(colours)[0]), colours)

@@ -25,7 +25,8 @@ import pytest
 import torch
 from PIL import Image
 
-from playground import edits, limits, render
+from playground import augmentation, edits, limits, render
+from playground.anomalies.detectors import examine, shown_picture
 from playground.app import build, launch
 from playground.comparison import compare, sheet
 from playground.datasets import DATASETS
@@ -307,6 +308,31 @@ def test_a_link_of_the_forward_process_answers_every_schedule(served: Server, ti
         assert base64.b64decode(told["png"]) == to_png(to_uint8(x_t[0]), recipe)
 
 
+def test_a_link_of_an_anomaly_answers_every_detector(served: Server, tiny_zoo: Zoo) -> None:
+    recipe = Recipe(task="anomaly", picture=3, defect="hole", strength=0.3, seed=2)
+    answer = served.call("open", link=to_query(recipe))
+    x0, seen = shown_picture(recipe, tiny_zoo)
+    assert base64.b64decode(answer["x0"]) == to_png(to_uint8(x0[0]), recipe)
+    assert base64.b64decode(answer["shown"]) == to_png(to_uint8(seen[0]), recipe)
+    for row, finding in zip(answer["rows"], examine(recipe, tiny_zoo), strict=True):
+        assert (row["model"], row["score"]) == (finding.card.model, pytest.approx(finding.score, rel=1e-4))
+        assert ("rebuilt" in row) == ("residual" in row) == (row["family"] != "gan")
+        assert "is_anomaly" not in row, "nobody has measured what is normal for these weights"
+    assert recipe_of(base64.b64decode(answer["sheet"])) == recipe
+
+
+def test_a_link_of_augmentation_answers_every_reader_s_marks(
+    served: Server, tiny_zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(augmentation, "UPDATES", 2 * augmentation.MARKED_EVERY)
+    recipe = Recipe(task="augment", real_each=1, made_each=2, seed=2)
+    answer = served.call("open", link=to_query(recipe))
+    assert [row["source"] for row in answer["rows"]] == ["real", "moved", "vae", "gan", "ddpm", "all"]
+    assert [row["num_made"] for row in answer["rows"]] == [0, 0, 20, 20, 20, 0]
+    assert all(len(row["marks"]) == 2 for row in answer["rows"])
+    assert recipe_of(base64.b64decode(answer["sheet"])) == recipe
+
+
 def test_models_lists_what_there_is(served: Server, tiny_zoo: Zoo) -> None:
     answer = served.call("models")
     (dataset,) = answer["datasets"]
@@ -413,6 +439,12 @@ BAD: Mapping[str, list[object]] = {
             "task=change&change=0,99",
             "task=branch&model=gan",
             "task=edit&model=ddpm&strength=2",
+        ),
+        *(
+            "task=anomaly&strength=0.35",
+            "task=anomaly&defect=rust",
+            "task=augment&target=3",
+            "task=augment&made_each=0",
         ),
         *("a" * 100_000, "seed=1\nseed=2", None, 5, NAN, ["seed=1"], {"seed": 1}, True),
     ],

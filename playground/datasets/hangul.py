@@ -493,6 +493,6 @@ HANGUL = Dataset(
             "gamma": (2.0, 0.5),
         },
         "ddpm": {"images": 1_400_000, "label_dropout": (0.05, 0.05, 0.05, 0.4), "drop_all": 0.1, "snr_floor": 1.0},
-        "instant": {"images": 220_000, "learning_rate": 2e-4, "steps": 1},
+        "instant": {"images": 480_000, "learning_rate": 2e-4, "steps": 1},
     },
 )

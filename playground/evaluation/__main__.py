@@ -1,7 +1,8 @@
 """Measure the models of a data set: `python -m playground.evaluation DATASET [MODEL ...]`.
 
 Fills the "metrics" of every card and the data set's table in the README. Pictures made for it are kept under
-`.checkpoints/`, so that an interrupted measurement goes on where it stopped.
+`.checkpoints/`, so that an interrupted measurement goes on where it stopped. With `--anomalies` it measures instead how
+strange every family finds held-out pictures, as they are and spoiled, for the page and another table.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 
 from playground.datasets import DATASETS, Dataset
 from playground.datasets.base import PRETRAINED_FOLDER, ROOT
+from playground.evaluation.anomalies import measure_anomalies
 from playground.evaluation.features import make_features, training_for
 from playground.evaluation.measure import Metrics, Plan, Ruler, measure, real_metrics
 from playground.evaluation.samples import Precision, WeightsChangedError
@@ -51,6 +53,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("dataset", choices=sorted(DATASETS))
     parser.add_argument("models", nargs="*", metavar="MODEL", help="which models (all of the data set)")
     parser.add_argument("--train-features", action="store_true", help="train the feature network anew and stop")
+    parser.add_argument("--anomalies", action="store_true", help="measure the detection of anomalies and stop")
     parser.add_argument("--feature-images", help="pictures shown to it (as the data set declares)", **numbers)
     parser.add_argument("--samples", default=Plan.samples, help="pictures a model (%(default)s)", **enough)
     parser.add_argument("--steps", default=Plan.steps, help="diffusion steps, main figures (%(default)s)", **numbers)
@@ -100,6 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     dataset = DATASETS[options.dataset]
     torch.set_num_threads(options.threads)
+    command = "python -m playground.evaluation " + " ".join(sys.argv[1:] if arguments is None else arguments)
+    if options.anomalies:
+        measure_anomalies(options.root, dataset, command, options.precision, options.readme)
+        return 0
     try:
         train, held_out = dataset.load("train"), dataset.load("held_out")
     except FileNotFoundError as error:
@@ -107,7 +114,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     folder = options.root / dataset.name / "features"
     if options.train_features or not (folder / FACTS_FILE).exists():
-        command = "python -m playground.evaluation " + " ".join(sys.argv[1:] if arguments is None else arguments)
         training = training_for(dataset)
         if options.feature_images:
             training = replace(training, images=options.feature_images)

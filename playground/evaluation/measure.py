@@ -20,7 +20,7 @@ from playground.evaluation.samples import (
     Precision,
     Source,
     asked_labels,
-    draw_pictures,
+    draw,
     sample,
     settings_of,
     weights_of,
@@ -236,7 +236,7 @@ def sheet_labels(ruler: Ruler) -> Tensor:
 
 def save_sheet(source: Source, labels: Tensor, path: Path) -> None:
     """Seeds 0, 1 ... as a contact sheet to look at."""
-    pictures = draw_pictures(source.open(), labels, range(SHEET_PICTURES), source.steps, source.precision)
+    pictures = draw(source.open(), labels, range(SHEET_PICTURES), source.steps, source.precision)
     path.parent.mkdir(parents=True, exist_ok=True)
     to_image(sheet(pictures, SHEET_COLUMNS)).save(path)
 

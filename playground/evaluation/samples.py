@@ -24,11 +24,9 @@ from tqdm import tqdm
 
 from playground.datasets import Dataset
 from playground.engine import Engines
-from playground.generate import as_made, by_lot, latent_spread, usual
-from playground.models import GAN, VAE, Diffusion
+from playground.generate import as_made, draw_pictures, usual
+from playground.models import Diffusion
 from playground.render import to_uint8
-from playground.sampling.noise import draw_noise, seeded_generators, seeded_noise
-from playground.sampling.reverse import build_scheduler, guided, reverse
 from playground.zoo import Card, Entry, Zoo
 
 BATCH = 100
@@ -113,32 +111,15 @@ def predictor(entry: Entry, precision: Precision) -> Callable[[Tensor, Tensor, T
     return predict
 
 
-@torch.inference_mode()
-def draw_pictures(entry: Entry, labels: Tensor, seeds: Sequence[int], steps: int, precision: Precision) -> Tensor:
-    """One picture per seed with the app's default controls; labels [n, attributes] -> [n, channels, size, size]."""
-    network, chosen = entry.network, as_made(usual(entry.dataset), entry.card)
-    match network:
-        case VAE():
-            z = seeded_noise(seeds, (network.config.latent_dim,)) * chosen.temperature * latent_spread(entry)
-            return network.decode(z, labels)
-        case GAN():
-            w = network.generator.map(seeded_noise(seeds, (network.config.latent_dim,)))
-            return network.generator.synthesize(network.truncate(w, chosen.truncation_psi), labels).clamp(-1, 1)
-        case Diffusion():
-            generators = seeded_generators(seeds)
-            noise = draw_noise(generators, entry.dataset.shape).contiguous(memory_format=torch.channels_last)
-            scheduler = build_scheduler(chosen.sampler, network.noise_schedule)
-            if entry.card.is_quick:
-                labels = by_lot(labels, seeds, torch.from_numpy(entry.dataset.load_reference().labels))
-            denoise = guided(predictor(entry, precision), labels, chosen.guidance_scale)
-            *_, step = reverse(denoise, scheduler, noise, steps, generators, chosen.eta)
-            return step.x_next
+def draw(entry: Entry, labels: Tensor, seeds: Sequence[int], steps: int, precision: Precision) -> Tensor:
+    """One picture per seed as the app begins; labels [n, attributes] -> [n, channels, size, size]."""
+    return draw_pictures(entry, labels, seeds, steps, predictor(entry, precision))
 
 
 def draw_batch(entry: Entry, source: Source, labels: np.ndarray, first: int) -> np.ndarray:
     """Pictures `first`, `first + 1` ... as bytes, uint8 [n, channels, size, size]."""
     seeds = range(first, first + len(labels))
-    pictures = draw_pictures(entry, torch.from_numpy(labels), seeds, source.steps, source.precision)
+    pictures = draw(entry, torch.from_numpy(labels), seeds, source.steps, source.precision)
     return np.ascontiguousarray(np.moveaxis(to_uint8(pictures), -1, 1))
 
 

@@ -158,8 +158,13 @@ def section(dataset: Dataset, cards: Sequence[Card], real: Metrics, net: str) ->
 
 def replace_section(readme: str, dataset: Dataset, content: str) -> str:
     """The README with `content` between the data set's markers, or appended under a heading where it has none."""
-    begin, end = f"<!-- quality:{dataset.name} -->", f"<!-- /quality:{dataset.name} -->"
+    return replace_between(readme, f"quality:{dataset.name}", content, f"Quality: {dataset.title['en']}")
+
+
+def replace_between(readme: str, marker: str, content: str, title: str) -> str:
+    """The README with `content` between the two comments of a marker, or appended under a title where it has none."""
+    begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
     block = f"{begin}\n\n{content}\n\n{end}"
     if begin in readme and end in readme:
         return re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: block, readme, flags=re.DOTALL)
-    return f"{readme.rstrip()}\n\n## Quality: {dataset.title['en']}\n\n{block}\n".lstrip()
+    return f"{readme.rstrip()}\n\n## {title}\n\n{block}\n".lstrip()

@@ -8,7 +8,10 @@ from contextlib import closing
 
 from torch import Tensor
 
-from playground import edits, ladder, limits, render
+from playground import augmentation, edits, ladder, limits, render
+from playground.anomalies.detectors import examine, shown_picture
+from playground.anomalies.detectors import sheet as found_sheet
+from playground.anomalies.norms import load_norms
 from playground.comparison import Row, compare, compared_models, sheet, timed
 from playground.datasets import DATASETS
 from playground.drawing import unpack
@@ -183,7 +186,57 @@ def run_forward(recipe: Recipe, zoo: Zoo) -> Iterator[Answer]:
     yield about(recipe) | {"x0": picture_text(x0, recipe), "schedules": answers}
 
 
-RUNS = {"compare": run_comparison, "change": run_change, "ladder": run_ladder, "forward": run_forward}
+def run_anomaly(recipe: Recipe, zoo: Zoo) -> Iterator[Answer]:
+    """How strange the recipe's picture is to every detector; ranks and alarms only where norms were measured."""
+    x0, seen = shown_picture(recipe, zoo)
+    norms = load_norms(zoo, recipe.dataset)
+    findings = examine(recipe, zoo)
+    rows = []
+    for finding in findings:
+        row = {"model": finding.card.model, "family": finding.card.family, "score": finding.score}
+        norm = norms.of(finding.card, recipe.strength)
+        if norm is not None:
+            threshold = norm.threshold(recipe.false_alarms)
+            row |= {
+                "stranger_than": norm.share_below(finding.score),
+                "threshold": threshold,
+                "is_anomaly": finding.score > threshold,
+                "auroc": dict(norm.auroc),
+            }
+        if finding.rebuilt is not None:
+            row["rebuilt"] = picture_text(finding.rebuilt[0], recipe)
+            row["residual"] = png_text(render.heat(finding.residual), recipe)
+        rows.append(row)
+    pictures = {"x0": picture_text(x0[0], recipe), "shown": picture_text(seen[0], recipe)}
+    yield about(recipe) | pictures | {"rows": rows, "sheet": png_text(found_sheet(seen, findings), recipe)}
+
+
+def run_augmentation(recipe: Recipe, zoo: Zoo) -> Iterator[Answer]:
+    """Race readers that learn from a few real pictures and from made ones: what each learned from, and its marks."""
+    with closing(augmentation.race(recipe, zoo)) as moments:
+        for moment in moments:
+            yield {"progress": moment.progress}
+    rows = [
+        {
+            "source": stand.source,
+            "num_learned_from": stand.num_learned_from,
+            "num_made": stand.num_made,
+            "marks": list(stand.marks),
+        }
+        for stand in moment.stands.values()
+    ]
+    marked = {"num_marked": moment.num_marked, "marked_every": augmentation.MARKED_EVERY}
+    yield about(recipe) | marked | {"rows": rows, "sheet": png_text(augmentation.sheet(moment), recipe)}
+
+
+RUNS = {
+    "compare": run_comparison,
+    "change": run_change,
+    "ladder": run_ladder,
+    "forward": run_forward,
+    "anomaly": run_anomaly,
+    "augment": run_augmentation,
+}
 
 
 def run_link(link: str, zoo: Zoo) -> Iterator[Answer]:

@@ -194,8 +194,8 @@ def register(zoo: Zoo) -> None:
         """Do what a link of the page says: what "Copy link" gives, or any recipe's query.
 
         For every task that the page has. "change" answers rows with pictures before and after and what was kept,
-        "ladder" a row a sampler with the distance of each rung, "forward" the picture at t by every noise schedule,
-        everything else what /sample does.
+        "ladder" a row a sampler with the distance of each rung, "forward" the picture at t by every noise schedule, "anomaly"
+        a row a detector with its score, "augment" a row a reader with its marks, everything else what /sample does.
         """
         yield from answered(lambda: run_link(link, zoo))
 
