@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     command = "python -m playground.evaluation " + " ".join(sys.argv[1:] if arguments is None else arguments)
     if options.anomalies:
-        measure_anomalies(options.root, dataset, command, options.precision, options.readme)
+        measure_anomalies(options.root, dataset, options.models, command, options.precision, options.readme)
         return 0
     try:
         train, held_out = dataset.load("train"), dataset.load("held_out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,18 +76,27 @@ def measure_row(entry: Entry, sets: Mapping[str, Tensor], strength: float | None
     }
 
 
-def measure_norms(zoo: Zoo, dataset: Dataset, command: str, most: int = MOST_PICTURES) -> Path:
-    """Write the norms of all detectors of a data set beside its models; returns the file."""
+def measure_norms(
+    zoo: Zoo, dataset: Dataset, command: str, models: Sequence[str] = (), most: int = MOST_PICTURES
+) -> Path:
+    """Write the norms of a data set's detectors beside its models; returns the file.
+
+    Only those of `models` are measured, where such are named; what stands there of others is kept.
+    """
     sets = picture_sets(zoo, dataset, most)
-    models = {}
+    path = zoo.root / dataset.name / FILE
+    known = json.loads(path.read_text())["models"] if models else {}
+    measured = {}
     for card in detectors(zoo, dataset.name):
+        if models and card.model not in models:
+            measured |= {card.model: known[card.model]} if card.model in known else {}
+            continue
         entry = zoo.open(card.dataset, card.model)
         strengths = STRENGTHS if isinstance(entry.network, Diffusion) else (None,)
         rows = [measure_row(entry, sets, strength) for strength in tqdm(strengths, desc=card.model)]
-        models[card.model] = {"sha256": card.facts["sha256"], "rows": rows}
-    path = zoo.root / dataset.name / FILE
+        measured[card.model] = {"sha256": card.facts["sha256"], "command": command, "rows": rows}
     unfinished = path.with_suffix(".part")
-    content = {"command": command, "pictures": len(sets["normal"]), "models": models}
+    content = {"pictures": len(sets["normal"]), "models": measured}
     unfinished.write_text(json.dumps(content, separators=(",", ":")) + "\n")
     unfinished.replace(path)
     return path
@@ -113,13 +122,15 @@ def table(zoo: Zoo) -> str:
     return "\n\n".join([grid(["data set", "model", "strength", *SPOILERS], rows), said])
 
 
-def measure_anomalies(root: Path, dataset: Dataset, command: str, precision: Precision, readme: Path) -> None:
-    """Measure the norms of a data set's detectors and renew the README's table."""
+def measure_anomalies(
+    root: Path, dataset: Dataset, models: Sequence[str], command: str, precision: Precision, readme: Path
+) -> None:
+    """Measure the norms of a data set's detectors, or of some of them, and renew the README's table."""
     engines = Engines() if precision == "engine" else None
     zoo = Zoo(root, fit=engines) if engines else Zoo(root)
     for card in detectors(zoo, dataset.name) if engines else ():
-        if card.family == "diffusion":
+        if card.family == "diffusion" and (not models or card.model in models):
             engines.make_ready(zoo, card)
-    print(f"wrote {measure_norms(zoo, dataset, command)}")
+    print(f"wrote {measure_norms(zoo, dataset, command, models)}")
     text = readme.read_text() if readme.exists() else ""
     readme.write_text(replace_between(text, "anomalies", table(zoo), "Anomaly detection"))
