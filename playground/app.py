@@ -33,6 +33,7 @@ from playground.ui import (
     diffusion,
     forward,
     gan,
+    growth,
     guest,
     hand,
     instant,
@@ -52,7 +53,7 @@ from playground.zoo import Zoo
 
 INSIDE = Group("inside", ("Inside diffusion", "확산 속으로"), (forward, ladder, branch, hand))
 USES = Group("uses", ("What for?", "어디에 쓸까"), (anomaly, augment))
-TABS: tuple[ModuleType | Group, ...] = (vae, gan, diffusion, INSIDE, compare, change, USES, chains)
+TABS: tuple[ModuleType | Group, ...] = (vae, gan, diffusion, INSIDE, growth, compare, change, USES, chains)
 
 
 def build(zoo: Zoo) -> gr.Blocks:

@@ -106,6 +106,7 @@ TAB_TITLES = {
     "ladder": "How many steps?",
     "branch": "Rewind and branch",
     "hand": "From your hand",
+    "growth": "How they learned",
     "compare": "Compare",
     "change": "Change one thing",
     "uses": "What for?",

@@ -29,6 +29,7 @@ ROOMS = (
     "sampling",
     "training",
     "zoo",
+    "history",
     "guests",
     "engine",
     "generate",

@@ -30,7 +30,7 @@ from playground.models.storage import save_model
 from playground.recipe import Recipe
 from playground.sampling.reverse import guided
 from playground.training import __main__ as command
-from playground.training import instant, objectives
+from playground.training import instant, objectives, record
 from playground.training.card import write_card
 from playground.training.ema import EMA
 from playground.training.loop import (
@@ -174,7 +174,7 @@ def scalars(work: Path, name: str) -> list[float]:
         return [float(row["value"]) for row in csv.DictReader(file) if row["name"] == name]
 
 
-LONG = replace(SETTINGS, images=3_200, snapshots=True)  # 200 steps
+LONG = replace(SETTINGS, images=3_200, snapshots=True, record=True)  # 200 steps
 
 
 class TestRuns:
@@ -237,6 +237,45 @@ class TestRuns:
         seen = [json.loads((path / "card.json").read_text())["images_seen"] for path in snapshots]
         assert seen == sorted(seen)
         assert seen[-1] == 3_200
+
+    @every_model
+    def test_a_record_holds_the_same_noise_at_every_moment_and_the_losses_between(
+        self, finished: Callable[[str], Path], model: str
+    ) -> None:
+        folder = finished(model)
+        facts = json.loads((work_of(folder) / "history" / f"{model}.json").read_text())
+        assert facts["counts"][0] == 0
+        for seen, planned in zip(facts["counts"], record.moments(), strict=False):
+            assert planned <= seen < planned + SETTINGS.batch_size
+        assert [n for n in record.moments() if n <= 3_200] == record.moments()[: len(facts["counts"])]
+        objective = build_objective(model, TOY)
+        names = {f"{player}/loss" for player in objective.players}
+        assert names <= facts["losses"].keys()
+        for values in facts["losses"].values():
+            assert [value is None for value in values] == [True] + [False] * (len(facts["counts"]) - 1)
+        with Image.open(work_of(folder) / "history" / f"{model}.webp") as image:
+            columns = np.asarray(image.convert("L")).reshape(len(facts["labels"]), SIZE, len(facts["counts"]), SIZE)
+        assert not np.array_equal(columns[:, :, 0], columns[:, :, -1])
+        assert len(np.unique(columns)) <= record.SHADES
+
+    def test_recording_changes_nothing_in_the_training(self, tmp_path: Path) -> None:
+        found = []
+        for kept in (False, True):
+            run = tiny_run("gan", tmp_path / f"{kept}" / "gan", replace(SETTINGS, record=kept))
+            run.train()
+            found.append(run.ema.network.state_dict())
+        assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+        assert [path.parent.name for path in tmp_path.rglob("gan.webp")] == ["history"]
+
+    def test_a_training_that_is_resumed_is_not_recorded_from_its_middle(self, tmp_path: Path) -> None:
+        settings = replace(SETTINGS, record=True)
+        first = tiny_run("vae", tmp_path / "vae", replace(settings, images=160))
+        first.train()
+        again = tiny_run("vae", tmp_path / "vae", settings)
+        assert again.resume()
+        before = (work_of(tmp_path / "vae") / "history" / "vae.json").read_text()
+        again.train()
+        assert (work_of(tmp_path / "vae") / "history" / "vae.json").read_text() == before
 
     def test_facts_of_a_vae_are_measured_on_held_out_pictures(self, finished: Callable[[str], Path]) -> None:
         facts = json.loads((finished("vae") / "card.json").read_text())["facts"]
@@ -477,9 +516,10 @@ class TestCommand:
         monkeypatch.setattr(Run, "train", lambda run: found.append(run.settings))
         output = ("--output", str(place / "ae2"))
         self.call(monkeypatch, "ae2", "--save-every-s", "0", "--final-learning-rate", "0", "--snapshots", *output)
-        self.call(monkeypatch, "ae2", *output)
+        self.call(monkeypatch, "ae2", "--record", *output)
         assert (found[0].save_every_s, found[0].final_learning_rate, found[0].snapshots) == (0, 0, True)
-        assert found[1] == command.SETTINGS["ae2"]
+        assert (found[0].record, found[1].record) == (False, True)
+        assert found[1] == replace(command.SETTINGS["ae2"], record=True)
 
 
 DRIVER = """

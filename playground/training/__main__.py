@@ -25,6 +25,11 @@ SETTINGS = {
     "instant": Settings(images=150_000, learning_rate=1e-4, final_learning_rate=1e-5, max_gradient_norm=10.0),
 }
 
+KEPT = {
+    "snapshots": "keep averaged weights at log-spaced counts of images",
+    "record": "keep pictures of fixed noise, and the losses, at log-spaced counts of images (of a new run)",
+}
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m playground.training", description=__doc__)
@@ -32,10 +37,8 @@ def main() -> int:
     parser.add_argument("model", choices=sorted([*MODELS, STUDENT]))
     for setting in fields(Settings):
         flag = f"--{setting.name.replace('_', '-')}"
-        if setting.name == "snapshots":
-            parser.add_argument(
-                flag, action="store_const", const=True, help="keep averaged weights at log-spaced counts of images"
-            )
+        if setting.name in KEPT:
+            parser.add_argument(flag, action="store_const", const=True, help=KEPT[setting.name])
         else:
             parser.add_argument(flag, type=type(getattr(SETTINGS["ddpm"], setting.name)))
     parser.add_argument("--threads", type=int, help="threads of one process (the library's choice otherwise)")

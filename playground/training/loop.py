@@ -26,6 +26,7 @@ from playground.models.storage import load_model, save_model
 from playground.training.card import hardware, write_card
 from playground.training.ema import EMA
 from playground.training.objectives import Objective
+from playground.training.record import Record, to_bytes
 
 HELD_OUT_FOR_FACTS = 2_000
 
@@ -45,6 +46,7 @@ class Settings:
     precision: str = "bf16"  # "no" for float32
     save_every_s: float = 180.0
     snapshots: bool = False
+    record: bool = False
 
 
 def learning_rate(settings: Settings, images_seen: int, begun_at: int = 0) -> float:
@@ -82,7 +84,7 @@ def average_gradients(accelerator: Accelerator, parameters: list[Tensor]) -> Non
 def save_sheet(pictures: Tensor, columns: int, path: Path) -> None:
     """Write pictures in [-1, 1] as one contact sheet."""
     n, channels, height, width = pictures.shape
-    cells = ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().view(-1, columns, channels, height, width)
+    cells = to_bytes(pictures).view(-1, columns, channels, height, width)
     sheet = cells.permute(0, 3, 1, 4, 2).reshape(n // columns * height, columns * width, channels).numpy()
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(sheet.squeeze(-1) if channels == 1 else sheet).save(path)
@@ -239,6 +241,21 @@ class Run:
         pictures = self.objective.sheet(self.ema.network, labels.to(self.accelerator.device)).cpu()
         save_sheet(pictures, 10, self.work / "sheets" / f"{self.images_seen:09d}.png")
 
+    def new_record(self) -> Record:
+        """Of a training that has not begun: each value of the first attribute a few times, or as a sheet asks."""
+        labels = sheet_labels(self.dataset, self.held_out, rows=10, columns=2)
+        facts = {"command": self.command, "seed": self.settings.seed, "images_planned": self.settings.images}
+        return Record(self.work / "history", self.model, labels, {**facts, "hardware": hardware()})
+
+    @torch.inference_mode()
+    def record_if_due(self, record: Record, losses: dict[str, list[float]]) -> None:
+        """At its next moment: what the averaged weights make of fixed noise, and the mean losses, begun anew then."""
+        while record.next_moment is not None and self.images_seen >= record.next_moment:
+            labels = torch.from_numpy(record.labels).to(self.accelerator.device)
+            pictures = self.objective.sheet(self.ema.network, labels).cpu()
+            record.add(self.images_seen, pictures, {name: sum(values) / len(values) for name, values in losses.items()})
+            losses.clear()
+
     def log(self, scalars: dict[str, float]) -> None:
         path = self.work / "losses.csv"
         is_new = not path.exists()
@@ -257,9 +274,17 @@ class Run:
         bar = tqdm(total=settings.images, initial=self.images_seen, unit="img", disable=not leads, mininterval=5)
         last_save = clock = time.monotonic()
         sums: dict[str, list[float]] = {}
+        record = self.new_record() if settings.record and leads and self.images_seen == 0 else None
+        since_recorded: dict[str, list[float]] = {}
+        if record:
+            self.record_if_due(record, since_recorded)
         while self.images_seen < settings.images:
             for name, value in self.train_step().items():
                 sums.setdefault(name, []).append(value)
+                if record:
+                    since_recorded.setdefault(name, []).append(value)
+            if record:
+                self.record_if_due(record, since_recorded)
             self.seconds += time.monotonic() - clock
             clock = time.monotonic()
             bar.update(self.images_seen - bar.n)

@@ -172,12 +172,14 @@
   };
   const showColumn = (scrub, column) => {
     const range = scrub.querySelector("input[type=range]");
-    const [number, t] = [scrub.dataset.steps, scrub.dataset.times].map((list) => list.split(",")[column]);
+    const [number, t] = [scrub.dataset.steps, scrub.dataset.times].map((list) => list?.split(",")[column]);
     range.value = column;
-    range.setAttribute("aria-valuetext", `${number}, t = ${t}`);
+    range.setAttribute("aria-valuetext", t === undefined ? number : `${number}, t = ${t}`);
     scrub.style.setProperty("--column", column);
-    scrub.querySelector("[data-step]").textContent = number;
-    scrub.querySelector("[data-t]").textContent = t;
+    for (const [place, said] of [["[data-step]", number], ["[data-t]", t]])
+      if (scrub.querySelector(place)) scrub.querySelector(place).textContent = said;
+    for (const place of scrub.querySelectorAll("[data-follows]"))
+      place.textContent = place.dataset.follows.split("|")[column];
   };
   const playFilm = (scrub) => {
     const range = scrub.querySelector("input[type=range]");
