@@ -148,7 +148,7 @@ def test_a_visitor_drags_through_the_training_without_a_request(open_page: Visit
     page.evaluate(DRAG, [9])
     assert page.locator("#growth-view [data-model=gan] .pg-loss b").inner_text() != certainty
     page.locator("#growth-view [data-play]").click()
-    page.wait_for_function("last => document.querySelector('#growth-view input[type=range]').value > 11")
+    page.wait_for_function("() => document.querySelector('#growth-view input[type=range]').value > 11")
     assert asked == []
     assert fits_the_screen(page)
     page.locator("[data-language=ko]").click()
