@@ -14,6 +14,7 @@ from playground.zoo import Zoo
 
 FOLDER = Path(__file__).parent / "screenshots"
 WIDTH, HEIGHT = 1200, 760  # CSS pixels
+LARGE = 100_000  # bytes
 SCALE = 0.75  # of the pictures: 900 pixels are as many as a README has room for
 VIEWS = {  # file name: tab, path and query, height
     "compare-faces": ("compare", "faces?task=compare&seed=11&count=6&labels=9,4,0,4,2", 1990),  # all families' rows
@@ -30,9 +31,11 @@ VIEWS = {  # file name: tab, path and query, height
 
 
 def save_small(screenshot: bytes, path: Path) -> None:
-    """A page is mostly flat colour, which WebP keeps whole in little room."""
+    """A page is mostly flat colour, which WebP keeps whole in little room; one full of faces is kept nearly so."""
     with Image.open(io.BytesIO(screenshot)) as image:
-        image.convert("RGB").save(path, lossless=True, method=6)
+        image.convert("RGB").save(path, lossless=True, quality=100, method=6)
+        if path.stat().st_size > LARGE:
+            image.convert("RGB").save(path, quality=90, method=6)
 
 
 def main() -> None:

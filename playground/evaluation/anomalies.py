@@ -22,7 +22,7 @@ from playground.models import Diffusion
 from playground.zoo import Entry, Zoo
 
 MOST_PICTURES = 500
-NUM_QUANTILES = {"normal": 201, "spoiled": 41}
+NUM_QUANTILES = {"normal": 101, "spoiled": 21}
 BATCH = 50
 TABLED = (None, 0.1, 0.3, 0.5)  # strengths that stand in the README
 
