@@ -16,7 +16,7 @@ from playground.augmentation import ALL, MOVED, REAL, Moment, Stand, helpers, ra
 from playground.recipe import DEFAULT, Recipe
 from playground.ui import controls, views
 from playground.ui.lanes import LIVE, NEWEST_WINS
-from playground.ui.page import Page, Tab, granted, on_any, only, recipe_from
+from playground.ui.page import Page, Tab, granted_view, on_any, only, recipe_from
 from playground.ui.text import attribute_key
 from playground.ui.wishes import Wishes
 from playground.zoo import Zoo
@@ -226,10 +226,7 @@ def build(page: Page) -> Tab:
         return gr.skip()
 
     def draw(request: gr.Request) -> Iterator[object]:
-        work = granted(page, wishes, request.session_hash, partial(show, page), lambda trouble: trouble)
-        with closing(work) as seen:
-            for shown in seen:
-                yield gr.skip() if shown is None else shown
+        yield from granted_view(page, wishes, request.session_hash, partial(show, page))
 
     tab = Tab(NAME, chosen, draw, [view], shows, NEWEST_WINS, ask)
     pause = f"(...values) => window.playgroundAfterPause('{NAME}-view', values)"

@@ -20,7 +20,7 @@ from playground.recipe import SAMPLERS, Recipe
 from playground.sampling.noise import seeded_noise
 from playground.ui import controls, guest, instant, views
 from playground.ui.lanes import NEWEST_WINS, ONCE_SETTLED
-from playground.ui.page import Page, Tab, granted, on_any, only, recipe_from
+from playground.ui.page import Page, Tab, granted_view, on_any, only, recipe_from
 from playground.ui.text import Words, attribute_key
 from playground.ui.wishes import Wishes
 from playground.zoo import Card, Zoo
@@ -432,10 +432,7 @@ def build(page: Page) -> Tab:
         return gr.skip()
 
     def draw(request: gr.Request) -> Iterator[object]:
-        work = granted(page, wishes, request.session_hash, partial(show, page), lambda sentence: sentence)
-        with closing(work) as seen:
-            for shown in seen:
-                yield gr.skip() if shown is None else shown
+        yield from granted_view(page, wishes, request.session_hash, partial(show, page))
 
     tab = Tab(NAME, chosen, draw, [view], shows, NEWEST_WINS, ask)
     gr.on(on_any(chosen), ask, tab.inputs, view, **ONCE_SETTLED).then(draw, None, view, **NEWEST_WINS)

@@ -147,6 +147,15 @@ def granted(
             yield news
 
 
+def granted_view(
+    page: Page, wishes: Wishes, visitor: str, work: Callable[[Recipe], Iterator[object]]
+) -> Iterator[object]:
+    """What `granted` yields, for a tab of one output: a sentence takes its place, and nothing new leaves it as it is."""
+    with closing(granted(page, wishes, visitor, work, lambda sentence: sentence)) as shown:
+        for news in shown:
+            yield gr.skip() if news is None else news
+
+
 def static(name: str) -> str:
     """The text of a script that lies beside this module."""
     return (Path(__file__).parent / name).read_text()
