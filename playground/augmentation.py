@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -52,7 +52,6 @@ class Stand:
     """How one reader does so far."""
 
     source: str  # `REAL`, `MOVED`, `ALL`, or a model's name
-    card: Card | None
     num_made: int  # pictures that a model made for it, so far
     num_learned_from: int
     shown: Tensor  # some of what it learns from beside the real ones, [up to NUM_SHOWN, channels, size, size]
@@ -66,7 +65,7 @@ class Moment:
     progress: float  # of all work, from 0 to 1
     update: int  # of `UPDATES`
     num_marked: int  # real pictures that the marks are shares of
-    stands: Mapping[str, Stand] = field(default_factory=dict)
+    stands: Mapping[str, Stand]
 
     @property
     def is_last(self) -> bool:
@@ -190,8 +189,8 @@ def race(recipe: Recipe, zoo: Zoo) -> Iterator[Moment]:
     examples = few.pictures[torch.as_tensor(rng.permutation(len(few.values))[:NUM_SHOWN])]
     generator = Generator().manual_seed(recipe.seed)
     stands = {
-        REAL: Stand(REAL, None, 0, len(few.values), examples),
-        MOVED: Stand(MOVED, None, 0, len(few.values), moved(examples, generator)),
+        REAL: Stand(REAL, 0, len(few.values), examples),
+        MOVED: Stand(MOVED, 0, len(few.values), moved(examples, generator)),
     }
     lots = {REAL: few, MOVED: few}
     cards = helpers(zoo, recipe.dataset)
@@ -202,13 +201,13 @@ def race(recipe: Recipe, zoo: Zoo) -> Iterator[Moment]:
         for some in made_by(card, labels, recipe.seed, zoo):
             pictures = torch.cat([pictures, some])
             learned_from = len(few.values) + len(pictures)
-            stands[card.model] = Stand(card.model, card, len(pictures), learned_from, pictures[:NUM_SHOWN])
+            stands[card.model] = Stand(card.model, len(pictures), learned_from, pictures[:NUM_SHOWN])
             done += 1
             yield Moment(done / work, 0, len(test.values), dict(stands))
         lots[card.model] = few + Lot(pictures, labels[:, target] - 1)
     lots[ALL] = every
     shown = every.pictures[torch.as_tensor(rng.permutation(len(every.values))[:NUM_SHOWN])]
-    stands[ALL] = Stand(ALL, None, 0, len(every.values), shown)
+    stands[ALL] = Stand(ALL, 0, len(every.values), shown)
     num_values = dataset.attributes[target].num_values
     pupils = {name: Pupil(lot, num_values, recipe.seed, name == MOVED) for name, lot in lots.items()}
     for number in range(UPDATES):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from playground import drawing, limits
-from playground.datasets import Dataset
+from playground.datasets import DATASETS, Dataset
 from playground.models import GAN, VAE, Diffusion
 from playground.models.vae import kl_per_dimension, reconstruction_loss, sample_posterior
 from playground.recipe import DEFAULT, Recipe
@@ -327,6 +327,18 @@ def decode(recipe: Recipe, entry: Entry) -> Iterator[Frame]:
     labels = labels_for(recipe, entry, len(z))
     pictures = entry.network.decode(for_each_character(z, labels), labels)
     yield Frame(pictures, time.perf_counter() - begin, 1, z=z)
+
+
+def given(recipe: Recipe, zoo: Zoo) -> Tensor:
+    """The visitor's drawing, or a held-out picture; [1, channels, size, size].
+
+    Raises ValueError with a sentence where there is no such picture, or the drawing is none.
+    """
+    if recipe.drawing:
+        return drawing.unpack(recipe.drawing, DATASETS[recipe.dataset].shape)
+    reference = zoo.reference(recipe.dataset)
+    limits.whole("picture", recipe.picture, 0, len(reference.images) - 1)
+    return reference.picture(recipe.picture)[0]
 
 
 def given_picture(recipe: Recipe, entry: Entry, zoo: Zoo) -> tuple[Tensor, Tensor]:

@@ -149,16 +149,6 @@ def test_the_language_switches_at_run_time_without_a_request(open_page: Visit) -
     assert asked == []
     page.reload()
     expect(page.locator("h1")).to_have_text("Generative Playground", use_inner_text=True)
-    english = [
-        "VAE",
-        "GAN",
-        "Diffusion",
-        "Inside diffusion",
-        "How they learned",
-        "Compare",
-        "Change one thing",
-        "What for?",
-    ]
     expect(tabs).to_have_text([*english, "Markov chains → diffusion"])
 
 

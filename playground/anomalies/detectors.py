@@ -18,7 +18,7 @@ from playground import drawing, limits
 from playground.anomalies.defects import spoil
 from playground.comparison import is_teaching_model
 from playground.datasets import DATASETS
-from playground.generate import realness
+from playground.generate import given, realness
 from playground.models import GAN, VAE, Diffusion
 from playground.recipe import Recipe
 from playground.render import heat, named_rows, pictures_of
@@ -112,24 +112,17 @@ def check(recipe: Recipe, zoo: Zoo) -> None:
     if recipe.strength not in STRENGTHS:
         named = ", ".join(map(str, STRENGTHS))
         raise ValueError(f"strength must be one of {named} to find anomalies, got {limits.shown(recipe.strength)}")
-    if not recipe.drawing:
-        limits.whole("picture", recipe.picture, 0, len(zoo.reference(recipe.dataset).images) - 1)
 
 
 def shown_picture(recipe: Recipe, zoo: Zoo, is_painted: bool = True) -> tuple[Tensor, Tensor]:
     """The picture as it was, and as detectors are shown it: spoiled, then painted over; [1, channels, size, size]."""
     check(recipe, zoo)
-    shape = DATASETS[recipe.dataset].shape
-    if recipe.drawing:
-        x0 = drawing.unpack(recipe.drawing, shape)
-    else:
-        x0, _ = zoo.reference(recipe.dataset).picture(recipe.picture)
-    seen = x0
+    seen = x0 = given(recipe, zoo)
     if recipe.defect != "none":
         others = others_for(recipe.defect, recipe.dataset, zoo)
         seen = spoil(x0[0], recipe.defect, others, recipe.seed, recipe.picture)[None]
     if recipe.paint and is_painted:
-        colour, is_on_it = drawing.unpack_paint(recipe.paint, shape)
+        colour, is_on_it = drawing.unpack_paint(recipe.paint, DATASETS[recipe.dataset].shape)
         seen = torch.where(is_on_it, colour, seen)
     return x0, seen
 

@@ -29,7 +29,7 @@ class Norm:
 
     def share_below(self, score: float) -> float:
         """Of normal pictures, that are less strange."""
-        return below(self.normal, score)
+        return float(below(self.normal, score))
 
     def threshold(self, false_alarms: float) -> float:
         """The score above which a picture counts as an anomaly, for that share of normal pictures."""
@@ -37,7 +37,7 @@ class Norm:
 
     def caught(self, defect: str, false_alarms: float) -> float:
         """Share of the pictures with a defect that count as anomalies."""
-        return 1 - below(self.spoiled[defect], self.threshold(false_alarms))
+        return 1 - float(below(self.spoiled[defect], self.threshold(false_alarms)))
 
     def extent(self, defect: str) -> tuple[float, float]:
         """Scores between which nearly all pictures lie, normal or with this defect (any, where it is none of them)."""
@@ -46,9 +46,9 @@ class Norm:
         return min(float(np.quantile(v, 0.01)) for v in every), max(float(np.quantile(v, 0.98)) for v in every)
 
 
-def below(quantiles: Sequence[float], score: float) -> float:
-    """Share of scores that are lower, from their quantiles."""
-    return float(np.interp(score, quantiles, np.linspace(0, 1, len(quantiles)), left=0.0, right=1.0))
+def below(quantiles: Sequence[float], scores: float | np.ndarray) -> np.ndarray:
+    """For each score the share of those with these quantiles that are lower, of the same shape."""
+    return np.interp(scores, quantiles, np.linspace(0, 1, len(quantiles)), left=0.0, right=1.0)
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import gradio as gr
 import numpy as np
+import torch
 from gradio.components import Component
 from torch import Tensor
 
 from playground import limits, render
 from playground.anomalies.defects import SPOILERS
 from playground.anomalies.detectors import STRENGTHS, Finding, detectors, examine, sheet, shown_picture
-from playground.anomalies.norms import Norm, Norms, load_norms
+from playground.anomalies.norms import Norm, Norms, below, load_norms
 from playground.recipe import DEFAULT, DEFECTS, Recipe
 from playground.ui import controls, paint, views
 from playground.ui.lanes import LIVE, ONCE_SETTLED
@@ -119,8 +120,7 @@ TEXT = {
 def curve(quantiles: Sequence[float], extent: tuple[float, float]) -> str:
     """The outline of a distribution over an extent, 1000 wide and 100 high, its peak near the top."""
     edges = np.linspace(*extent, BINS + 1)
-    shares = np.interp(edges, quantiles, np.linspace(0, 1, len(quantiles)), left=0.0, right=1.0)
-    density = np.convolve(np.diff(shares), [0.25, 0.5, 0.25], "same")
+    density = np.convolve(np.diff(below(quantiles, edges)), [0.25, 0.5, 0.25], "same")
     heights = density / max(density.max(), 1e-9)
     points = [f"{1000 * (k + 0.5) / BINS:.0f},{100 * (1 - 0.94 * height):.1f}" for k, height in enumerate(heights)]
     return " ".join(["0,100", *points, "1000,100"])
@@ -225,7 +225,7 @@ def show(page: Page, recipe: Recipe, norms: Norms) -> str:
     x0, seen = shown_picture(recipe, page.zoo)
     findings = examine(recipe, page.zoo)
     figures = [views.figure(views.picture(render.to_uint8(seen[0]), "shown", recipe), words.both("anomaly_seen"))]
-    if not bool((x0 == seen).all()):
+    if not torch.equal(x0, seen):
         was = views.figure(views.picture(render.to_uint8(x0[0]), "as it was"), words.both("anomaly_x0"))
         figures = [was, '<span class="pg-arrow">→</span>', *figures]
     png = render.to_png(sheet(seen, findings), recipe)

@@ -14,8 +14,7 @@ from playground.anomalies.detectors import sheet as found_sheet
 from playground.anomalies.norms import load_norms
 from playground.comparison import Row, compare, compared_models, sheet, timed
 from playground.datasets import DATASETS
-from playground.drawing import unpack
-from playground.generate import Encoding, Frame, generate
+from playground.generate import Encoding, Frame, generate, given
 from playground.recipe import Recipe, from_query, to_dict, to_query
 from playground.sampling.forward import SCHEDULES, diffuse, signal_levels, signal_to_noise
 from playground.sampling.noise import seeded_noise
@@ -170,14 +169,8 @@ def run_forward(recipe: Recipe, zoo: Zoo) -> Iterator[Answer]:
     """The recipe's picture and noise, mixed at its t as every noise schedule has it."""
     if not zoo.cards(recipe.dataset):
         zoo.card(recipe.dataset, recipe.model)  # refuses, naming the data sets that are here
-    dataset = DATASETS[recipe.dataset]
-    if recipe.drawing:
-        (x0,) = unpack(recipe.drawing, dataset.shape)
-    else:
-        reference = zoo.reference(recipe.dataset)
-        limits.whole("picture", recipe.picture, 0, len(reference.images) - 1)
-        (x0,) = reference.picture(recipe.picture)[0]
-    (noise,) = seeded_noise([recipe.seed], dataset.shape)
+    (x0,) = given(recipe, zoo)
+    (noise,) = seeded_noise([recipe.seed], x0.shape)
     answers = []
     for schedule in SCHEDULES:
         a = signal_levels(schedule)[recipe.t]

@@ -93,7 +93,7 @@ TEXT = {
 }  # fmt: skip
 
 
-def row(page: Page, recipe: Recipe, name: str, family: str, moment: Moment | None) -> str:
+def row(page: Page, name: str, family: str, moment: Moment | None) -> str:
     """One reader: what it learns from, how far it is, and how well it reads."""
     words, stand = page.words, None if moment is None else moment.stands.get(name)
     code = f" <code>{html.escape(name)}</code>" if family not in (REAL, MOVED, ALL) else ""
@@ -161,12 +161,12 @@ def show(page: Page, recipe: Recipe) -> Iterator[str | None]:
             if not moment.is_last and not is_due:
                 yield None
                 continue
-            yield views.view(header(page, recipe, moment), board(page, recipe, moment))
+            yield views.view(header(page, recipe, moment), board(page, moment))
             last_shown = time.perf_counter()
 
 
-def board(page: Page, recipe: Recipe, moment: Moment | None) -> str:
-    rows = "".join(row(page, recipe, name, family, moment) for name, family in sources(page))
+def board(page: Page, moment: Moment | None) -> str:
+    rows = "".join(row(page, name, family, moment) for name, family in sources(page))
     return f'<div class="pg-compare">{rows}</div>'
 
 
@@ -208,7 +208,7 @@ def build(page: Page) -> Tab:
                 )
             seed = controls.seed_row(page, NAME, "seed", FIRST_SEED)
         with gr.Column(scale=4, min_width=320, elem_classes="pg-result"):
-            view = gr.HTML(board(page, DEFAULT, None), elem_id=f"{NAME}-view")
+            view = gr.HTML(board(page, None), elem_id=f"{NAME}-view")
     gr.HTML(views.fold(words, "augment_honest", "augment_honest_note", "augment_how_note"))
     chosen: Mapping[str, Component] = {"target": target, **each, **seed}
     wishes = Wishes()

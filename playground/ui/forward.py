@@ -13,7 +13,8 @@ import torch
 from gradio.components import Component
 from torch import Tensor
 
-from playground import drawing, limits, render
+from playground import render
+from playground.generate import given
 from playground.recipe import DEFAULT, SCHEDULES, Recipe
 from playground.sampling.forward import (
     DROWNED_SNR,
@@ -104,11 +105,7 @@ def packed(values: Tensor) -> str:
 
 def picture_of(page: Page, recipe: Recipe) -> Tensor:
     """The visitor's drawing, or a held-out picture; [channels, size, size]."""
-    if recipe.drawing:
-        return drawing.unpack(recipe.drawing, page.dataset.shape)[0]
-    reference = page.zoo.reference(recipe.dataset)
-    limits.whole("picture", recipe.picture, 0, len(reference.images) - 1)
-    return reference.picture(recipe.picture)[0][0]
+    return given(recipe, page.zoo)[0]
 
 
 def scene(page: Page, recipe: Recipe) -> dict[str, object]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from playground import drawing, limits, render
 from playground.datasets.base import UnfinishedTextError
-from playground.generate import INPAINTERS, Frame, by_word, check, generate, usual
+from playground.generate import INPAINTERS, Frame, by_word, check, generate, given, usual
 from playground.recipe import DEFAULT, SAMPLERS, Recipe
 from playground.sampling.paths import lerp
 from playground.sampling.reverse import STOCHASTIC
@@ -115,15 +115,6 @@ TEXT = {
 }  # fmt: skip
 
 
-def given(page: Page, recipe: Recipe) -> Tensor:
-    """The visitor's drawing, or a held-out picture; [1, channels, size, size]."""
-    if recipe.drawing:
-        return drawing.unpack(recipe.drawing, page.dataset.shape)
-    reference = page.zoo.reference(recipe.dataset)
-    limits.whole("picture", recipe.picture, 0, len(reference.images) - 1)
-    return reference.picture(recipe.picture)[0]
-
-
 def wanted(page: Page, chosen: Mapping[str, Component], values: Mapping[Component, object]) -> Recipe:
     """The controls' recipe with what its task uses, and a sampler that can do it."""
     recipe = recipe_from(page, chosen, values)
@@ -163,7 +154,7 @@ def body(page: Page, recipe: Recipe, frame: Frame, start: object) -> list[str]:
     """What a task shows, finished or on its way."""
     if recipe.task == "blend":
         return two_rows(page, recipe, frame)
-    words, x0 = page.words, given(page, recipe)
+    words, x0 = page.words, given(recipe, page.zoo)
     shown = [views.figure(views.picture(render.to_uint8(x0[0]), "the picture given"), words.both("hand_x0"))]
     if recipe.task == "edit":
         noisy = views.picture(render.to_uint8(start.x_t[0]), "noised")
@@ -214,7 +205,7 @@ def finish(page: Page, recipe: Recipe, frame: Frame, reel: Film) -> list[str]:
     ]  # fmt: skip
     if not frame.is_last:
         return [views.bar(page.words, recipe, None, facts)]
-    pictures = frame.pictures if recipe.task == "blend" else torch.cat([given(page, recipe), frame.pictures])
+    pictures = frame.pictures if recipe.task == "blend" else torch.cat([given(recipe, page.zoo), frame.pictures])
     saved = render.sheet(pictures, len(pictures))
     if recipe.task == "blend":
         content = render.animation(frame.pictures)
@@ -307,7 +298,7 @@ def build(page: Page) -> Tab:
             recipe = wanted(page, chosen, values)
             under = gr.skip()
             if recipe.task == "inpaint":
-                x0 = given(page, recipe)
+                x0 = given(recipe, page.zoo)
                 under = gr.update(background=render.data_uri(render.to_png(render.to_uint8(x0[0]))))
                 if not recipe.mask:
                     wishes.want(visitor, None)
