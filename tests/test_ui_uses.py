@@ -120,9 +120,10 @@ def test_an_anomaly_s_mistake_gets_a_sentence(open_page: Visit) -> None:
 
 @pytest.mark.parametrize("path", ["hangul", "faces"])
 def test_other_data_sets_detect_too(open_page: Visit, path: str) -> None:
-    page = open_page(query="defect=turned&task=anomaly&strength=0.3", path=path)
+    page = open_page(PHONE, query="defect=turned&task=anomaly&strength=0.3", path=path)
     assert recipe_of(saved(page, "anomaly")).dataset == path
     assert page.locator("#anomaly-view [data-model]").count() == 3
+    assert fits_the_screen(page), "also where every share in the table is 100 %"
 
 
 def test_readers_race_and_a_link_runs_the_same_race(open_page: Visit) -> None:
